@@ -1,0 +1,42 @@
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+CORE := $(VENV)/.core-installed
+DEV := $(VENV)/.dev-installed
+
+.PHONY: help demo check test slow clean
+
+help:  ## this text
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(CORE): pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install -c constraints.txt -e .
+	@touch $@
+
+$(DEV): pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install -c constraints.txt -e '.[dev]'
+	@touch $@ $(CORE)
+
+demo: $(CORE)  ## the main job: tune and judge two methods, build the leaderboard (under demo/)
+	$(BIN)/bench run continual er --results demo/results --jobs 2
+	$(BIN)/bench run continual finetune --results demo/results --jobs 2
+	$(BIN)/bench run continual joint --results demo/results --jobs 2
+	$(BIN)/bench leaderboard build --results demo/results --out demo/site
+
+check: $(DEV)  ## lint and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: $(DEV)  ## every test that is not marked slow
+	$(BIN)/pytest -n 2
+
+slow: $(DEV)  ## the tests that take minutes
+	$(BIN)/pytest -m slow
+
+clean:  ## remove what `make` made
+	rm -rf $(VENV) demo

@@ -1,0 +1,415 @@
+"""The method's side of a run: loads the method, answers the proctor's messages, reports failures.
+
+Runs in the method's own process (or in ours, `inline`). Everything here may be tampered with by a
+hostile method, so nothing here is trusted: scores, time and memory are the proctor's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+import importlib
+import importlib.util
+import inspect
+import random
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from harness import space as spaces
+from harness.channel import Channel, ChannelError, Message
+from harness.contract import Array, Budget, Call, Constraint
+from harness.errors import HeldoutError, RunFailure
+from harness.experience import Ledger, StreamExperience
+from harness.fingerprint import of_weights
+
+VERBS = ("start", "learn", "predict")
+
+
+class CandidateProblem:
+    """Implements `harness.contract.Problem`."""
+
+    def __init__(self, facts: Mapping[str, Any], weights: Mapping[str, Array]) -> None:
+        self.inputs: tuple[int, ...] = tuple(facts["inputs"])
+        self.classes: int = facts["classes"]
+        self.tasks: int = facts["tasks"]
+        self.task_told: bool = facts["task_told"]
+        self.device = torch.device(facts["device"])
+        self.budget = Budget(**facts["budget"])
+        self.facts: Mapping[str, Any] = facts["facts"]
+        self.rng = torch.Generator().manual_seed(facts["seeds"]["method"])
+        constraint = facts["constraint"]
+        self.constraint: Constraint | None = call(Call(**constraint)) if constraint else None
+        torch.manual_seed(facts["seeds"]["model"])
+        network = call(Call(**facts["model"]))
+        if weights:
+            network.load_state_dict({n: torch.from_numpy(a.copy()) for n, a in weights.items()})
+        self._network: nn.Module = network.to(self.device)
+
+    def model(self) -> nn.Module:
+        """See `harness.contract.Problem.model`."""
+        return copy.deepcopy(self._network)
+
+
+def call(named: Call) -> Any:
+    """Call a function named as data: "package.module:function" or "path/to/file.py:function"."""
+    module, _, name = named.target.partition(":")
+    return getattr(load_module(module), name)(**named.arguments)
+
+
+def load_module(name: str) -> Any:
+    """Import a module by its dotted name, or a file by its path (its folder is importable then)."""
+    if not name.endswith(".py"):
+        return importlib.import_module(name)
+    path = Path(name).resolve()
+    known = sys.modules.get(path.stem)
+    if known is not None and getattr(known, "__file__", None) == str(path):
+        return known
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise HeldoutError(f"{path} cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))
+    sys.modules[path.stem] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def serve(channel: Channel) -> None:
+    """Answer the proctor's messages until it hangs up or the run has failed."""
+    try:
+        candidate = Candidate(channel)
+        while (message := channel.receive()) is not None:
+            candidate.answer(message)
+    except BrokenPipeError:
+        return  # the proctor has gone; nobody to tell
+    except RunFailure as failure:
+        _report(channel, failure.kind, failure.reason)
+    except MemoryError:
+        _report(channel, "memory", "ran out of memory (MemoryError)")
+    except SystemExit as error:
+        _report(channel, "exit", f"the method called sys.exit({error.code!r})")
+    except Exception as error:
+        kind, reason = _explained(error)
+        traceback.print_exc()
+        _report(channel, kind, reason)
+
+
+class Candidate:
+    """The state of one run between messages."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._tests: dict[int, Tensor] = {}  # test -> inputs (N, ...)
+
+    def answer(self, message: Message) -> None:
+        """Do what one message asks and reply."""
+        verbs: dict[str, Callable[[Message], None]] = {
+            "accelerators": self._accelerators,
+            "describe": self._describe,
+            "open": self._open,
+            "untrained": self._untrained,
+            "load": self._load,
+            "learn": self._learn,
+            "predict": self._predict,
+            "deliver": self._deliver,
+            "finish": self._finish,
+        }
+        verbs[message.kind](message)
+
+    def _accelerators(self, _: Message) -> None:
+        names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+        self._channel.send("accelerators", {"names": names})
+
+    def _describe(self, message: Message) -> None:
+        self._channel.send("described", describe(message.data["target"]))
+
+    def _open(self, message: Message) -> None:
+        """Build the problem; before any line of the method's code runs."""
+        facts = message.data
+        torch.set_num_threads(facts["threads"])
+        if facts["device"] != "cpu":  # on a CPU it changes nothing but the speed
+            torch.use_deterministic_algorithms(True, warn_only=True)
+        weights = dict(zip(facts["weight_names"], message.arrays, strict=True))
+        self._problem = CandidateProblem(facts, weights)
+        self._facts = facts
+        self._ledger = Ledger(self._problem.budget)
+        self._channel.send("opened")
+
+    def _untrained(self, message: Message) -> None:
+        """Judge the network as it is before training."""
+        infer = _named(message.data["infer"])
+        network = self._problem.model().eval()
+
+        def predict(inputs: Tensor) -> Any:
+            with torch.no_grad():
+                return infer(network, inputs, message.data["task"])
+
+        self._channel.send("predicted", arrays=[self._outputs(message, predict)])
+
+    def _load(self, message: Message) -> None:
+        """Import the method, set its hyper-parameters and start it."""
+        seed = self._facts["seeds"]["method"]
+        torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)  # for methods that use the global generator
+        method = load_method(message.data["target"])
+        self._method = method(**message.data["setting"])
+        self._channel.send("loaded")
+        if self._channel.receive() is None:
+            raise BrokenPipeError
+        with _named_verb("start"):
+            self._method.start(self._problem)
+        self._channel.send("started", self._counts())
+
+    def _learn(self, message: Message) -> None:
+        data, device = message.data, self._problem.device
+        tensors = {
+            name: torch.from_numpy(array).to(device)
+            for name, array in zip(data["names"], message.arrays, strict=True)
+        }
+        experience = StreamExperience(
+            data["task"],
+            tuple(data["classes"]),
+            tensors,
+            torch.Generator().manual_seed(self._facts["seeds"]["order"] + data["task"]),
+            self._ledger,
+            points=data["points"],
+            evaluate=self._pause,
+            oracle=self._reward if data["oracle"] else None,
+        )
+        with _named_verb("learn"):
+            self._method.learn(experience)
+        experience.close()
+        self._check_finite()
+        self._channel.send("learned", self._counts())
+
+    def _pause(self) -> None:
+        """An evaluation point inside `learn`: answer until the proctor says go on.
+
+        Random states and training modes are put back, so that being looked at changes nothing.
+        """
+        with _undisturbed(self._problem.rng, getattr(self._method, "model", None)):
+            self._channel.send("point", self._counts())
+            while (message := self._channel.receive()) is not None:
+                if message.kind == "go on":
+                    return
+                self.answer(message)
+        raise BrokenPipeError
+
+    def _reward(self, prompts: Tensor, completions: Tensor) -> Tensor:
+        self._channel.send("reward", arrays=[as_array(prompts), as_array(completions)])
+        reply = self._channel.receive()
+        if reply is None:
+            raise BrokenPipeError
+        if reply.kind == "refused":
+            raise RunFailure("budget", reply.data["reason"])
+        return torch.from_numpy(reply.arrays[0].copy()).to(self._problem.device)
+
+    def _predict(self, message: Message) -> None:
+        takes_task = "task" in inspect.signature(self._method.predict).parameters
+        options = {"task": message.data["task"]} if takes_task else {}
+
+        def predict(inputs: Tensor) -> Any:
+            with _named_verb("predict"):
+                return self._method.predict(inputs, **options)
+
+        self._channel.send("predicted", arrays=[self._outputs(message, predict)])
+
+    def _outputs(self, message: Message, predict: Callable[[Tensor], Any]) -> Array:
+        """Outputs (N, ...) of one test set, asked for in batches."""
+        test = message.data["test"]
+        if message.arrays:  # sent once; the receiver's mapping is kept
+            self._tests[test] = torch.from_numpy(message.arrays[0]).to(self._problem.device)
+        parts = []
+        for inputs in torch.split(self._tests[test], message.data["batch"]):
+            outputs = predict(inputs.clone())
+            if not isinstance(outputs, Tensor | np.ndarray) or outputs.ndim < 1:
+                raise RunFailure(
+                    "output",
+                    f"predict returned {type(outputs).__name__}; return a tensor of "
+                    f"{len(inputs)} outputs for {len(inputs)} inputs",
+                )
+            if len(outputs) != len(inputs):
+                raise RunFailure(
+                    "output", f"predict returned {len(outputs)} outputs for {len(inputs)} inputs"
+                )
+            parts.append(as_array(outputs))
+        return np.concatenate(parts)
+
+    def _deliver(self, _: Message) -> None:
+        """Hand over the weights: safetensors in a byte array."""
+        from safetensors.torch import save
+
+        model = getattr(self._method, "model", None)
+        if not isinstance(model, nn.Module):
+            raise RunFailure("contract", "this scenario asks for weights: set self.model")
+        weights = {name: t.detach().cpu().contiguous().clone() for name, t in _state(model)}
+        content = np.frombuffer(save(weights), np.uint8)
+        self._channel.send("delivered", arrays=[content])
+
+    def _finish(self, _: Message) -> None:
+        """Size and hash of the network, where there is one."""
+        model = getattr(self._method, "model", None)
+        if not isinstance(model, nn.Module):
+            self._channel.send("finished", {"parameters": None, "weights_sha256": None})
+            return
+        weights = {name: as_array(tensor) for name, tensor in _state(model)}
+        size = sum(p.numel() for p in model.parameters())
+        self._channel.send("finished", {"parameters": size, "weights_sha256": of_weights(weights)})
+
+    def _counts(self) -> dict[str, Any]:
+        """What the ledger says."""
+        ledger = self._ledger
+        return {
+            "samples_seen": ledger.samples_seen,
+            "samples_read": ledger.samples_read,
+            "spent": ledger.spent,
+            "train_seconds": ledger.train_seconds,
+        }
+
+    def _check_finite(self) -> None:
+        """A network of NaNs still answers argmax; say that it diverged instead."""
+        model = getattr(self._method, "model", None)
+        if isinstance(model, nn.Module):
+            for name, parameter in model.named_parameters():
+                if not bool(torch.isfinite(parameter).all()):
+                    raise RunFailure(
+                        "diverged",
+                        f"{name} holds NaN or infinity after learn; try a smaller step size",
+                    )
+
+
+def load_method(target: str) -> Any:
+    """The method's class from "module:Class" or "path/to/file.py:Class"."""
+    module, _, name = target.rpartition(":")
+    found = getattr(load_module(module), name, None)
+    if found is None:
+        raise HeldoutError(f"{module} has no class {name}")
+    return found
+
+
+def describe(target: str) -> dict[str, Any]:
+    """What a method declares, and every way in which it breaks the contract.
+
+    Values are JSON: {"errors": [...], "fields": {name: [type, default]}, "space": {...}, ...}.
+    """
+    try:
+        method = load_method(target)
+    except HeldoutError as error:
+        return {"errors": [str(error)]}
+    except BaseException as error:
+        traceback.print_exc()
+        return {"errors": [f"{target} does not import: {_explained(error)[1]}"]}
+    errors = []
+    if not isinstance(method, type):
+        return {"errors": [f"{target} is no class"]}
+    if not dataclasses.is_dataclass(method):
+        errors.append(f"{target} is no dataclass; put @dataclass above it")
+    errors += [
+        f"{target} lacks {verb}(); a method has start, learn and predict"
+        for verb in VERBS
+        if not callable(getattr(method, verb, None))
+    ]
+    fields: dict[str, list[Any]] = {}
+    for field in dataclasses.fields(method) if dataclasses.is_dataclass(method) else ():
+        if not field.init:
+            continue
+        default = field.default
+        if default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            errors.append(f"{target}: hyper-parameter {field.name} has no default; give it one")
+        elif not isinstance(default, bool | int | float | str):
+            errors.append(
+                f"{target}: hyper-parameter {field.name} must default to a bool, int, float or str"
+            )
+        else:
+            fields[field.name] = [type(default).__name__, default]
+    space = getattr(method, "space", {})
+    if not isinstance(space, Mapping):
+        errors.append(f"{target}: space is a {type(space).__name__}, not a mapping")
+        space = {}
+    problems = spaces.problems(space, list(fields), target) if not errors else []
+    return {
+        "errors": errors + problems,
+        "doc": (inspect.getdoc(method) or "")[:10_000],
+        "module_doc": (inspect.getdoc(sys.modules[method.__module__]) or "")[:10_000],
+        "fields": fields,
+        "space": spaces.to_json(space) if not errors and not problems else {},
+        "requires": sorted(getattr(method, "requires", ())),
+        "own_model": bool(getattr(method, "own_model", False)),
+        "file": inspect.getsourcefile(method),
+    }
+
+
+@contextlib.contextmanager
+def _named_verb(verb: str) -> Iterator[None]:
+    """Say in which verb an exception of the method happened."""
+    try:
+        yield
+    except (RunFailure, BrokenPipeError, MemoryError, SystemExit):
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        kind, reason = _explained(error)
+        raise RunFailure(kind, f"{verb} raised {reason}") from error
+
+
+@contextlib.contextmanager
+def _undisturbed(rng: torch.Generator, model: Any) -> Iterator[None]:
+    """Put random states and training modes back afterwards."""
+    modules = list(model.modules()) if isinstance(model, nn.Module) else []
+    modes = [module.training for module in modules]
+    states = torch.get_rng_state(), rng.get_state(), random.getstate(), np.random.get_state()
+    yield
+    torch.set_rng_state(states[0])
+    rng.set_state(states[1])
+    random.setstate(states[2])
+    np.random.set_state(states[3])
+    for module, mode in zip(modules, modes, strict=True):
+        module.training = mode
+
+
+def _explained(error: BaseException) -> tuple[str, str]:
+    """(kind, "Type: message (file:line)") of an exception, the place being the method's own."""
+    text = str(error).strip().splitlines()
+    message = text[0][:500] if text else "no message"
+    here = Path(__file__).parent
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [
+        f for f in frames if Path(f.filename).parent != here and "site-packages" not in f.filename
+    ]
+    place = f" ({Path(own[-1].filename).name}:{own[-1].lineno})" if own else ""
+    memory = isinstance(error, MemoryError) or "can't allocate memory" in message
+    memory = memory or "out of memory" in message
+    return ("memory" if memory else "exception"), f"{type(error).__name__}: {message}{place}"
+
+
+def _report(channel: Channel, kind: str, reason: str) -> None:
+    with contextlib.suppress(OSError, ChannelError):
+        channel.send("failed", {"kind": kind, "reason": reason[:4000]})
+
+
+def _named(target: str) -> Any:
+    module, _, name = target.partition(":")
+    return getattr(load_module(module), name)
+
+
+def as_array(values: Tensor | Array) -> Array:
+    """A CPU array the channel can carry; bfloat16 has no numpy type and becomes float32."""
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        array: Array = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+        return array
+    return values
+
+
+def _state(model: nn.Module) -> list[tuple[str, Tensor]]:
+    return [(n, t) for n, t in model.state_dict().items() if isinstance(t, Tensor)]

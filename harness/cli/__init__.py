@@ -1,0 +1,80 @@
+"""The command `bench`. Each subcommand is one module here, loaded when it is used."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from harness import __version__
+from harness.errors import HeldoutError, did_you_mean
+
+COMMANDS = {
+    "run": "Tune and judge methods on a suite.",
+    "list": "List suites, scenarios or methods.",
+    "show": "Show one suite, scenario or method.",
+    "results": "Summarise the records of a results folder.",
+    "doctor": "Say what this machine can measure, isolate and accelerate.",
+    "leaderboard": "Build the static leaderboard.",
+}
+_MODULES = {"list": "listing"}  # a module called `list` would hide the built-in
+
+OK, SOME_FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+class _Lazy(click.Group):
+    """Loads a subcommand's module when it is called, so that --help stays quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"harness.cli.{_MODULES.get(cmd_name, cmd_name)}")
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            ctx.fail(f"no such command {args[0]!r}{did_you_mean(args[0], COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="bench")
+def bench() -> None:
+    """Heldout: tune a training method on one problem, judge it on another.
+
+    \b
+    Example:
+      bench run continual er finetune
+      bench leaderboard build
+    """
+
+
+def main() -> None:
+    """The console script: errors made for people become one line and an exit code."""
+    try:
+        code = bench(standalone_mode=False)
+    except click.exceptions.Exit as exit_:
+        code = exit_.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = WRONG_USAGE
+    except HeldoutError as error:
+        click.echo(f"bench: {error}", err=True)
+        code = WRONG_USAGE
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("bench: interrupted; what finished is kept", err=True)
+        code = INTERRUPTED
+    except BrokenPipeError:
+        code = OK  # the reader of our output has seen enough
+    sys.exit(code if isinstance(code, int) else OK)

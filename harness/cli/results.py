@@ -1,0 +1,48 @@
+"""`bench results`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness.cli import OK, SOME_FAILED, options
+
+
+@click.command("results")
+@options.results
+@click.option("--failures", is_flag=True, help="Also list every failed run and why it failed.")
+def command(results: Path, failures: bool) -> int:
+    """Summarise the records of a results folder. Exit code 1 if a file in it is damaged.
+
+    \b
+    Example:
+      bench results
+      bench results --results demo/results --failures
+    """
+    import pyarrow.compute as pc
+
+    from harness import schema
+    from harness.cli.summary import lines, table
+    from harness.store import read_table
+
+    found, damaged = read_table(results)
+    shown = found.filter(pc.equal(found["phase"], "evaluation"))
+    records = [schema.from_row(row) for row in shown.to_pylist()]
+    if records:
+        click.echo(table(lines(records)))
+        click.echo()
+    counts = {p: pc.sum(pc.equal(found["phase"], p)).as_py() or 0 for p in ("tuning", "evaluation")}
+    failed = found.filter(pc.equal(found["status"], "failed"))
+    click.echo(
+        f"{found.num_rows} runs in {results}: {counts['tuning']} tuning, "
+        f"{counts['evaluation']} evaluation; {failed.num_rows} failed"
+    )
+    if failures:
+        for row in failed.to_pylist():
+            record = schema.from_row(row)
+            assert record.failure is not None
+            click.echo(f"{record.spec.label}: {record.failure.kind}: {record.failure.reason}")
+    for damage in damaged:
+        click.echo(f"damaged: {damage.reason}", err=True)
+    return SOME_FAILED if damaged else OK

@@ -1,0 +1,136 @@
+"""`bench run`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from harness.cli import OK, SOME_FAILED, options
+
+
+@click.command("run")
+@click.argument("place", metavar="SUITE[/SCENARIO]")
+@click.argument("methods", metavar="METHOD...", nargs=-1, required=True)
+@click.option(
+    "--tier",
+    type=click.Choice(["core", "full"]),
+    default="core",
+    show_default=True,
+    help="Which scenarios of the suite: core runs offline in minutes.",
+)
+@click.option("--seeds", type=int, help="Evaluation runs per method. Default: the scenario's.")
+@click.option("--trials", type=int, help="Settings tried in tuning. Default: the scenario's.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Method processes at a time; results do not depend on it.",
+)
+@click.option(
+    "--phase",
+    type=click.Choice(["all", "tuning", "evaluation"]),
+    default="all",
+    show_default=True,
+    help="Which part of the protocol to run.",
+)
+@click.option(
+    "--set",
+    "fixed",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="Give a hyper-parameter by hand: no tuning, marked untuned, never ranked.",
+)
+@click.option(
+    "--protocol",
+    type=click.Choice(["heldout", "conventional"]),
+    default="heldout",
+    show_default=True,
+    help="conventional tunes on the evaluation problem, marked so.",
+)
+@click.option(
+    "--isolation",
+    type=click.Choice(["process", "inline"]),
+    default="process",
+    show_default=True,
+    help="inline runs the method in this process, for debugging.",
+)
+@click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda"]),
+    default="cpu",
+    show_default=True,
+    help="Where the model lives.",
+)
+@options.results
+@click.option(
+    "--budget",
+    "budget",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="Change a limit of the scenario (epochs, steps, seconds, limit_seconds, "
+    "memory_bytes); marked, and not ranked beside the standard budget.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
+def command(
+    place: str,
+    methods: tuple[str, ...],
+    tier: str,
+    seeds: int | None,
+    trials: int | None,
+    jobs: int,
+    phase: str,
+    fixed: tuple[str, ...],
+    protocol: str,
+    isolation: str,
+    device: str,
+    results: Path,
+    budget: tuple[str, ...],
+    as_json: bool,
+) -> int:
+    """Tune METHODs on the tuning side of SUITE, then judge them on its evaluation side.
+
+    A METHOD is a name (see `bench list methods`) or a file, path/to/file.py:Class. Runs that are
+    in the results folder already are not repeated. Exit code 0: all good, 1: some runs failed,
+    2: wrong usage.
+
+    \b
+    Example:
+      bench run continual er
+      bench run continual/split-digits-class er finetune --jobs 2
+      bench run continual my.py:Mine --seeds 10
+    """
+    from harness import study
+    from harness.cli.progress import Progress
+    from harness.cli.summary import as_lines, print_summary
+    from harness.engine import LocalEngine
+    from harness.store import Store
+
+    request = study.Request(
+        place=place,
+        methods=methods,
+        tier=tier,
+        phase=phase,  # type: ignore[arg-type]  # click has checked the choices
+        protocol=protocol,  # type: ignore[arg-type]
+        fixed=options.pairs("--set", fixed),
+        seeds=seeds,
+        trials=trials,
+        budget=options.pairs("--budget", budget),
+        isolation=isolation,  # type: ignore[arg-type]
+        device=device,
+    )
+    study.check(request)
+    store = Store.open(results)
+    with LocalEngine(jobs, request.threads) as engine, Progress() as progress:
+        summary = study.run(request, engine, store, progress.notify, progress.planned)
+    if as_json:
+        click.echo(json.dumps(as_lines(summary), indent=2))
+    else:
+        print_summary(summary, store.root)
+    for error in summary.errors:
+        click.echo(f"bench: {error}", err=True)
+    sys.stdout.flush()
+    return SOME_FAILED if summary.failed or summary.errors else OK

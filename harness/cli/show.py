@@ -1,0 +1,77 @@
+"""`bench show`."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import click
+from tabulate import tabulate
+
+from harness import registry, source
+from harness.cli import OK
+from harness.contract import Scenario
+from harness.errors import HeldoutError, did_you_mean
+
+
+@click.command("show")
+@click.argument("name")
+def command(name: str) -> int:
+    """Show a suite, a scenario (SUITE/SCENARIO) or a method (NAME or path/to/file.py:Class).
+
+    \b
+    Example:
+      bench show er
+      bench show continual/split-digits-class
+    """
+    suites, methods = registry.suites(), registry.methods()
+    suite, _, rest = name.partition("/")
+    if name in suites:
+        click.echo(suites[name].title)
+        for scenario in registry.scenarios(name).values():
+            click.echo(f"  {scenario.id}: {scenario.title}")
+    elif suite in suites and rest in registry.scenarios(suite):
+        _scenario(registry.scenarios(suite)[rest])
+    elif ".py" in name or name.rpartition("/")[2] in methods:
+        _method(registry.find_method(name, ""))
+    else:
+        known = [*suites, *methods, *(s.id for n in suites for s in registry.scenarios(n).values())]
+        raise HeldoutError(
+            f"there is no suite, scenario or method {name!r}{did_you_mean(name, known)}; "
+            "see: bench list"
+        )
+    return OK
+
+
+def _scenario(scenario: Scenario) -> None:
+    click.echo(f"{scenario.id}, version {scenario.version}, tier {scenario.tier}")
+    click.echo(scenario.title)
+    metric = scenario.metric
+    better = "higher" if metric.higher_is_better else "lower"
+    limits = {k: v for k, v in dataclasses.asdict(scenario.budget).items() if v not in (None, {})}
+    rows = [
+        ["primary metric", f"{metric.name}, {metric.unit}, {better} is better"],
+        ["chance level", f"{metric.floor:.4g}"],
+        ["offers", ", ".join(sorted(scenario.offers))],
+        ["deliverable", scenario.deliverable],
+        [
+            "budget",
+            ", ".join(f"{k} {v:g}" for k, v in limits.items() if isinstance(v, int | float)),
+        ],
+        ["tuning", f"{scenario.trials} trials x {scenario.tuning_seeds} seeds"],
+        ["evaluation", f"{scenario.seeds} seeds"],
+    ]
+    click.echo(tabulate(rows, tablefmt="plain", disable_numparse=True))
+
+
+def _method(entry: registry.MethodEntry) -> None:
+    text = source.read(entry)
+    click.echo(f"{entry.name} ({entry.path})")
+    click.echo()
+    click.echo(text.doc)
+    click.echo()
+    rows = [
+        [h.name, h.type, h.default, text.space.get(h.name, "fixed"), h.comment]
+        for h in text.hyperparameters
+    ]
+    heads = ["hyper-parameter", "type", "default", "searched over", ""]
+    click.echo(tabulate(rows, heads, tablefmt="simple", disable_numparse=True))

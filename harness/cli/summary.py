@@ -1,0 +1,173 @@
+"""The table at the end of `bench run` and in `bench results`: one line per method and scenario."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import click
+import numpy as np
+from tabulate import tabulate
+
+from harness.record import Record
+from harness.study import Summary
+from leaderboard.statistics import half_width
+
+
+@dataclass(frozen=True)
+class Line:
+    """One method on one scenario under one protocol."""
+
+    scenario: str
+    method: str
+    protocol: str
+    metric: str
+    score: float | None  # mean over seeds, a failed run counting as the floor
+    low: float | None  # 95 % t interval
+    high: float | None
+    seeds: int
+    failed: int
+    tuning_runs: int | None
+    tuning_seconds: float | None
+    train_seconds: float | None  # mean
+    energy_joules: float | None  # mean, of training
+    energy_provenance: str
+
+
+def lines(evaluation: Iterable[Record]) -> list[Line]:
+    """Evaluation records, one line per scenario, method and protocol."""
+
+    def name(record: Record) -> tuple[str, str, str]:
+        spec = record.spec
+        return (f"{spec.suite}/{spec.scenario}", spec.method, spec.protocol)
+
+    ordered = sorted(evaluation, key=name)
+    return [_line(*key, list(group)) for key, group in groupby(ordered, name)]
+
+
+def _line(scenario: str, method: str, protocol: str, records: Sequence[Record]) -> Line:
+    scores = np.array([r.metric_floor if r.score is None else r.score for r in records])
+    half = float(half_width(scores))
+    mean = float(scores.mean())
+    provenances = {r.cost.energy_provenance for r in records}
+    first = records[0]
+    tuning = first.selection.cost if first.selection else None
+    return Line(
+        scenario,
+        method,
+        protocol,
+        first.metric,
+        mean,
+        None if np.isnan(half) else mean - half,
+        None if np.isnan(half) else mean + half,
+        len(records),
+        sum(r.status == "failed" for r in records),
+        tuning.runs if tuning else None,
+        tuning.seconds if tuning else None,
+        _mean([r.cost.train_seconds for r in records]),
+        _mean([r.cost.energy_joules for r in records]) if len(provenances) == 1 else None,
+        provenances.pop() if len(provenances) == 1 else "mixed",
+    )
+
+
+def table(found: Sequence[Line]) -> str:
+    """The lines as a plain text table."""
+    rows = [
+        [
+            line.scenario,
+            line.method,
+            line.protocol,
+            _scored(line),
+            f"{line.seeds}" + (f" ({line.failed} failed)" if line.failed else ""),
+            "none" if line.tuning_runs is None else f"{line.tuning_runs} runs, "
+            f"{_number(line.tuning_seconds)} s",
+            _number(line.train_seconds),
+            "not measured" if line.energy_joules is None
+            else f"{_number(line.energy_joules)} {line.energy_provenance}",
+        ]
+        for line in found
+    ]  # fmt: skip
+    heads = ["scenario", "method", "protocol", "score [95 % interval]", "seeds", "tuning cost",
+             "training s", "training J"]  # fmt: skip
+    return tabulate(rows, heads, tablefmt="simple", disable_numparse=True)
+
+
+def print_summary(summary: Summary, results: Path) -> None:
+    """What a study came to."""
+    found = lines(record for result in summary.results for record in result.evaluation)
+    if found:
+        click.echo(table(found))
+        click.echo()
+    for result in summary.results:
+        if result.selection is not None and not result.evaluation:
+            click.echo(
+                f"{result.study.label}: selected {_setting(result.selection.setting)} "
+                f"(trial {result.selection.trial}, {result.selection.score:.4g})"
+            )
+        if result.error:
+            click.echo(f"{result.study.label}: {result.error}", err=True)
+    for skipped in summary.not_applicable:
+        click.echo(f"{skipped.method} on {skipped.scenario}: not applicable, {skipped.reason}")
+    for record in _failures(summary):
+        assert record.failure is not None
+        click.echo(
+            f"failed: {record.spec.label}: {record.failure.kind}: {record.failure.reason}", err=True
+        )
+    if summary.executed:
+        click.echo(f"{summary.executed} runs done, {summary.found} found in {results}")
+    elif summary.found:
+        click.echo(f"nothing to do: all {summary.found} runs are in {results} already")
+
+
+def as_lines(summary: Summary) -> dict[str, Any]:
+    """The summary as JSON values."""
+    found = lines(record for result in summary.results for record in result.evaluation)
+    return {
+        "executed": summary.executed,
+        "found": summary.found,
+        "failed": summary.failed,
+        "lines": [asdict(line) for line in found],
+        "selections": [
+            {
+                "scenario": f"{r.study.suite}/{r.study.scenario}",
+                "method": r.study.method,
+                "protocol": r.study.protocol,
+                "setting": dict(r.selection.setting),
+                "score": r.selection.score,
+            }
+            for r in summary.results
+            if r.selection is not None
+        ],
+        "not_applicable": [asdict(skipped) for skipped in summary.not_applicable],
+        "errors": [*summary.errors, *(r.error for r in summary.results if r.error)],
+    }
+
+
+def _failures(summary: Summary) -> list[Record]:
+    runs = [r for result in summary.results for r in (*result.tuning, *result.evaluation)]
+    return [r for r in runs if r.failure is not None][:20]
+
+
+def _scored(line: Line) -> str:
+    if line.score is None:
+        return "none"
+    if line.low is None or line.high is None:
+        return f"{line.score:.4f}"
+    return f"{line.score:.4f} [{line.low:.4f}, {line.high:.4f}]"
+
+
+def _setting(setting: Any) -> str:
+    return ", ".join(f"{name}={value}" for name, value in sorted(setting.items()))
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known and len(known) == len(values) else None
+
+
+def _number(value: float | None) -> str:
+    return "?" if value is None else f"{value:.3g}"

@@ -1,0 +1,139 @@
+"""Energy of a run: CodeCarbon's hardware model applied to the kernel's CPU seconds.
+
+Without a hardware counter CodeCarbon's process mode computes P = TDP x CPU seconds of the process /
+wall seconds / number of CPUs (CodeCarbon 3.3, external/hardware.py), so the energy of a window is
+TDP x CPU seconds / number of CPUs. We take TDP and the number of CPUs from its offline tracker,
+once, and the CPU seconds from each run's own process: runs in parallel are billed apart, a sleeping
+method costs nothing, and short runs are not lost between two samples. Memory is left out: the
+tracker's 5 W per assumed module says nothing about a method. Such a figure is `estimated`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from dataclasses import asdict, dataclass
+
+from harness.record import Provenance
+
+GUESSED_WATTS = 4.0  # what CodeCarbon assumes per thread of a CPU that it does not know
+PROBE_SECONDS = 60.0  # for the first start of a tracker, which takes 1.4 to 1.9 s
+
+
+@dataclass(frozen=True)
+class HardwareModel:
+    """What CodeCarbon knows about this machine's CPU."""
+
+    cpu: str | None
+    tdp_watts: float | None  # None: no model, energy is unknown
+    cpus: int  # logical
+    counter: str | None  # a hardware counter it could read, e.g. "RAPL"
+    source: str  # versions, or why there is no model
+
+    def training(
+        self, train_cpu_seconds: float | None, device: str
+    ) -> tuple[float | None, Provenance, str]:
+        """(joules, provenance, how it was got) of a run's training."""
+        if self.tdp_watts is None or train_cpu_seconds is None:
+            return None, "unknown", self.source
+        if device != "cpu":
+            return None, "unknown", f"no energy figure for runs on {device}"
+        joules = self.tdp_watts * train_cpu_seconds / self.cpus
+        return (
+            joules,
+            "estimated",
+            f"CPU only: {self.tdp_watts:g} W thermal design power x training CPU seconds / "
+            f"{self.cpus} CPUs ({self.source}); memory, disks and idle power left out",
+        )
+
+
+class Probe:
+    """Asks CodeCarbon in a process of its own, beside the first runs."""
+
+    def __init__(self) -> None:
+        """Start asking."""
+        self._home = tempfile.TemporaryDirectory(prefix="heldout-energy-")
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("CODECARBON_")}
+        environment |= {
+            "HOME": self._home.name,  # no configuration file can change the figures
+            "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+        }
+        self._process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", "harness.energy"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=self._home.name,
+            env=environment,
+            start_new_session=True,
+        )
+        self._model: HardwareModel | None = None
+        self._lock = threading.Lock()
+
+    def model(self) -> HardwareModel:
+        """The answer, waited for the first time."""
+        with self._lock:
+            if self._model is None:
+                self._model = self._answer()
+                self.close()
+            return self._model
+
+    def _answer(self) -> HardwareModel:
+        try:
+            output, _ = self._process.communicate(timeout=PROBE_SECONDS)
+            return HardwareModel(**json.loads(output.splitlines()[-1]))
+        except (subprocess.TimeoutExpired, ValueError, IndexError, TypeError):
+            reason = "CodeCarbon could not be asked on this machine"
+            return HardwareModel(None, None, os.cpu_count() or 1, None, reason)
+
+    def close(self) -> None:
+        """Stop asking."""
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        self._home.cleanup()
+
+
+def ask_codecarbon() -> HardwareModel:
+    """Start CodeCarbon's offline tracker once, every argument given, and read its CPU model."""
+    import codecarbon
+    from codecarbon.core import hardware_cache
+    from codecarbon.external.hardware import CPU
+
+    tracker = codecarbon.OfflineEmissionsTracker(
+        country_iso_code="USA",  # needed to stay offline; we report joules, no carbon
+        force_carbon_intensity_g_co2e_kwh=400.0,
+        tracking_mode="process",
+        output_methods=[],
+        save_to_file=False,
+        log_level="critical",
+        measure_power_secs=1,
+        allow_multiple_runs=True,
+        force_ram_power=10,
+        pue=1.0,
+        wue=0.0,
+    )
+    tracker.start_task("probe")
+    tracker.stop_task("probe")
+    # A private interface, hence the pinned version: no public one tells measured from modelled.
+    plan = hardware_cache._plans.get(hardware_cache.make_key(tracker))
+    how = str(getattr(plan, "cpu_tracker", "unknown"))
+    counter = how if how in ("RAPL", "Windows EMI", "PowerMetrics", "Power Gadget") else None
+    source = f"CodeCarbon {codecarbon.__version__}, CPU tracked by {how}"
+    for hardware in tracker._hardware:
+        if isinstance(hardware, CPU):
+            tdp, cpus = float(hardware._tdp), os.cpu_count() or 1
+            if tdp == GUESSED_WATTS * cpus:
+                source += f"; CPU not in its list, so {GUESSED_WATTS:g} W per thread is a guess"
+            return HardwareModel(hardware.get_model(), tdp, cpus, counter, source)
+    return HardwareModel(None, None, os.cpu_count() or 1, counter, f"{source}, no CPU model")
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(ask_codecarbon())))

@@ -1,0 +1,285 @@
+"""The local engine: runs on this machine, up to `jobs` method processes at a time.
+
+One thread per running process does the proctor's waiting; the caller's thread stays free for
+progress and Ctrl-C. Another engine (several machines) needs the same one method, `run`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import queue
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from harness import machine
+from harness.contract import Scenario
+from harness.energy import HardwareModel, Probe
+from harness.errors import HeldoutError
+from harness.exam import Exams
+from harness.forkserver import Child, ForkServer
+from harness.inline import InlineProcess
+from harness.proctor import Outcome, examine
+from harness.record import Record, RunSpec, Selection
+from harness.store import Store, WriteError
+
+DESCRIBE_SECONDS = 120.0  # to import a method's file, large libraries included
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run to be done, with what is needed beside its specification."""
+
+    spec: RunSpec
+    scenario: Scenario
+    target: str  # the method, as the method's process imports it
+    budget_standard: bool
+    selection: Selection | None = None
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something a progress display wants to know."""
+
+    kind: Literal["started", "finished", "error"]
+    job: Job
+    record: Record | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `run` did."""
+
+    records: Mapping[str, Record]  # by key
+    errors: Sequence[str]  # harness or suite trouble: those runs have no record
+
+
+class LocalEngine:
+    """Starts and supervises method processes. Use as a context manager."""
+
+    def __init__(self, jobs: int, threads: int = 1) -> None:
+        """Nothing is started before it is needed."""
+        self._jobs = jobs
+        self._threads = threads
+        self._server: ForkServer | None = None
+        self._probe: Probe | None = None
+        self._exams = Exams()
+        self._active: set[Child] = set()
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+
+    def __enter__(self) -> LocalEngine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._server is not None:
+            self._server.close()
+        if self._probe is not None:
+            self._probe.close()
+
+    def describe(self, target: str) -> dict[str, Any]:
+        """What a method declares (`harness.candidate.describe`), asked in a process of its own."""
+        with self._child(None) as child:
+            child.channel.socket.settimeout(DESCRIBE_SECONDS)
+            child.channel.send("describe", {"target": target})
+            try:
+                reply = child.channel.receive()
+            except TimeoutError:
+                reply = None
+            if reply is None or reply.kind != "described":
+                raise HeldoutError(
+                    f"{target} could not be imported: its process ended or took longer than "
+                    f"{DESCRIBE_SECONDS:g} s; try: python -c 'import ...' by hand"
+                )
+            return dict(reply.data)
+
+    def accelerators(self) -> str:
+        """The names of the CUDA devices that torch finds; empty if none."""
+        with self._child(None) as child:
+            child.channel.send("accelerators")
+            reply = child.channel.receive()
+        return ", ".join(reply.data["names"]) if reply else ""
+
+    def hardware(self) -> HardwareModel:
+        """What is known of this machine's energy."""
+        with self._lock:
+            if self._probe is None:
+                self._probe = Probe()
+        return self._probe.model()
+
+    def run(self, jobs: Sequence[Job], store: Store, notify: Callable[[Event], None]) -> Report:
+        """Do every job, storing each record as it comes; `notify` is called in this thread.
+
+        On KeyboardInterrupt the running processes are killed, what finished is kept, and the
+        interrupt goes on to the caller.
+        """
+        with self._lock:
+            self._probe = self._probe or Probe()  # asks beside the first runs
+        waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        for job in jobs:
+            waiting.put(job)
+        inline = [job for job in jobs if job.spec.isolation == "inline"]
+        if inline:
+            return self._run_inline(inline, store, notify)
+        threads = [
+            threading.Thread(target=self._work, args=(waiting, events, store), daemon=True)
+            for _ in range(min(self._jobs, len(jobs)))
+        ]
+        records: dict[str, Record] = {}
+        errors: list[str] = []
+        alive = len(threads)
+        try:
+            for thread in threads:
+                thread.start()
+            while alive:
+                event = events.get()
+                if event is None:
+                    alive -= 1
+                    continue
+                if event.record is not None:
+                    records[event.record.key] = event.record
+                if event.error:
+                    errors.append(event.error)
+                notify(event)
+        except BaseException:
+            self._stop()
+            raise
+        finally:
+            for thread in threads:
+                thread.join(timeout=5.0)
+        return Report(records, errors)
+
+    def _run_inline(
+        self, jobs: Sequence[Job], store: Store, notify: Callable[[Event], None]
+    ) -> Report:
+        records: dict[str, Record] = {}
+        for job in jobs:
+            notify(Event("started", job))
+            exam = self._exams.get(job.scenario, job.spec.side, job.spec.seed)
+            process = InlineProcess()
+            began = _now()
+            outcome = process.lead(
+                lambda p=process, e=exam, j=job: examine(j.spec, e, j.target, p)  # type: ignore[misc]
+            )
+            record = self._record(job, outcome, began)
+            store.put(record)
+            records[record.key] = record
+            notify(Event("finished", job, record))
+        return Report(records, [])
+
+    def _work(
+        self,
+        waiting: queue.SimpleQueue[Job],
+        events: queue.SimpleQueue[Event | None],
+        store: Store,
+    ) -> None:
+        """One worker: take a job, do it, until none is left or we are stopping."""
+        try:
+            while not self._stopping.is_set():
+                try:
+                    job = waiting.get_nowait()
+                except queue.Empty:
+                    return
+                try:
+                    events.put(self._do(job, events, store))
+                except _StoppedError:
+                    return
+                except HeldoutError as error:
+                    events.put(Event("error", job, error=f"{job.spec.label}: {error}"))
+                    if isinstance(error, WriteError):
+                        self._stopping.set()
+                except Exception as error:  # a suite's own code, or ours: never the other runs
+                    text = f"{job.spec.label}: could not be judged: {type(error).__name__}: {error}"
+                    events.put(Event("error", job, error=text))
+        finally:
+            events.put(None)
+
+    def _do(self, job: Job, events: queue.SimpleQueue[Event | None], store: Store) -> Event:
+        done = store.get(job.spec)  # another process may have been quicker
+        if done is not None:
+            return Event("finished", job, done)
+        exam = self._exams.get(job.scenario, job.spec.side, job.spec.seed)
+        events.put(Event("started", job))
+        began = _now()
+        memory = job.scenario.budget.memory_bytes if job.spec.device == "cpu" else None
+        with self._child(memory) as child:
+            outcome = examine(job.spec, exam, job.target, child)
+        if self._stopping.is_set():
+            raise _StoppedError  # killed by us, not by its own fault: no record
+        record = self._record(job, outcome, began)
+        if not store.put(record):
+            record = store.get(job.spec) or record
+        return Event("finished", job, record)
+
+    @contextlib.contextmanager
+    def _child(self, memory_bytes: int | None) -> Iterator[Child]:
+        with self._lock:
+            if self._server is None:
+                self._server = ForkServer(self._threads)
+        child = self._server.spawn(memory_bytes)
+        with self._lock:
+            self._active.add(child)
+        try:
+            if self._stopping.is_set():
+                raise _StoppedError
+            yield child
+        finally:
+            with self._lock:
+                self._active.discard(child)
+            child.close()
+
+    def _stop(self) -> None:
+        """Kill what runs; the workers notice and leave without writing."""
+        self._stopping.set()
+        with self._lock:
+            for child in self._active:
+                child.signal(signal.SIGKILL)
+
+    def _record(self, job: Job, outcome: Outcome, started_at: str) -> Record:
+        spec, metric = job.spec, job.scenario.metric
+        joules, provenance, detail = self.hardware().training(
+            outcome.cost.train_cpu_seconds, spec.device
+        )
+        cost = replace(
+            outcome.cost,
+            energy_joules=joules,
+            energy_provenance=provenance,
+            energy_detail=detail,
+        )
+        return Record(
+            spec=spec,
+            tier=job.scenario.tier,
+            budget_standard=job.budget_standard,
+            status="failed" if outcome.failure else "ok",
+            metric=metric.name,
+            metric_unit=metric.unit,
+            higher_is_better=metric.higher_is_better,
+            metric_floor=metric.floor,
+            machine=machine.this_machine(),
+            started_at=started_at,
+            isolation=spec.isolation,
+            cost=cost,
+            score=None if outcome.failure else outcome.metrics[metric.name],
+            metrics=outcome.metrics,
+            quality_matrix=outcome.quality_matrix,
+            untrained_quality=outcome.untrained_quality,
+            curve=outcome.curve,
+            predictions=outcome.predictions,
+            parameters=outcome.parameters,
+            weights_sha256=outcome.weights_sha256,
+            selection=job.selection,
+            failure=outcome.failure,
+        )
+
+
+class _StoppedError(Exception):
+    """We are leaving: this run was not finished and has no record."""
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -1,0 +1,31 @@
+"""The exceptions that carry a sentence for the person at the keyboard."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class HeldoutError(Exception):
+    """Something the user can mend. The text says what was wrong, where, and what to do next."""
+
+
+class RunFailure(Exception):  # noqa: N818 - a failure is a result here (law 6), not an error
+    """A run ended without a valid result; becomes a failure record.
+
+    `kind` is one word a table can group by, `reason` the sentence a person acts on.
+    """
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+        self.reason = reason
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """' - did you mean "er"?' when a known name is close to `name`, else what there is."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    if close:
+        return f' - did you mean "{close[0]}"?'
+    return f"; there is: {', '.join(names)}" if names else ""

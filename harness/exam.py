@@ -1,0 +1,127 @@
+"""What the proctor holds of one scenario, side and seed: data to hand out, answers to keep."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from harness import seeds
+from harness.channel import SharedArray
+from harness.contract import Array, Outputs, Scenario, SideName, Stream
+from harness.errors import HeldoutError, RunFailure
+from harness.fingerprint import of_arrays
+
+KEPT = 8  # exams in memory at a time
+
+
+@dataclass(frozen=True)
+class Exam:
+    """One stream with its data in shared memory, test inputs shuffled."""
+
+    scenario: Scenario
+    stream: Stream
+    seed: int
+
+    @cached_property
+    def steps(self) -> tuple[tuple[SharedArray, ...], ...]:
+        """Per experience, its arrays in the order the scenario declares them."""
+        return tuple(tuple(SharedArray(a) for a in s.arrays.values()) for s in self.stream.steps)
+
+    @cached_property
+    def orders(self) -> tuple[Array, ...]:
+        """Per test, the permutation in which its inputs are handed out."""
+        return tuple(
+            np.random.default_rng(
+                seeds.of_shuffle(of_arrays([test.answers]), self.seed)
+            ).permutation(len(test.inputs))
+            for test in self.stream.tests
+        )
+
+    @cached_property
+    def tests(self) -> tuple[SharedArray, ...]:
+        """Per test, its shuffled inputs."""
+        return tuple(
+            SharedArray(test.inputs[order])
+            for test, order in zip(self.stream.tests, self.orders, strict=True)
+        )
+
+    def unshuffled(self, test: int, outputs: Array) -> Array:
+        """Outputs in the test's own order."""
+        restored = np.empty_like(outputs)
+        restored[self.orders[test]] = outputs
+        return restored
+
+    def quality(self, test: int, outputs: Array) -> float:
+        """The score of outputs that are in the test's own order."""
+        quality = float(self.scenario.quality(outputs, self.stream.tests[test].answers))
+        if not math.isfinite(quality):
+            raise RunFailure("output", f"the outputs for test {test} score {quality}")
+        return quality
+
+
+def checked(outputs: Array, wanted: Outputs, count: int) -> Array:
+    """The outputs if they are what the scenario asks for; RunFailure("output") otherwise."""
+    shape = (count, *wanted.shape)
+    if outputs.shape != shape:
+        raise RunFailure("output", f"predict returned shape {outputs.shape}; {shape} is asked for")
+    integer = np.issubdtype(outputs.dtype, np.integer)
+    if wanted.kind == "integer" and not integer:
+        raise RunFailure(
+            "output", f"predict returned {outputs.dtype} values; whole numbers are asked for"
+        )
+    if not integer and not np.isfinite(outputs).all():
+        raise RunFailure("output", "predict returned NaN or infinity")
+    low = -math.inf if wanted.low is None else wanted.low
+    high = math.inf if wanted.high is None else wanted.high
+    if outputs.size and (outputs.min() < low or outputs.max() > high):
+        raise RunFailure(
+            "output",
+            f"predict returned values from {outputs.min()} to {outputs.max()}; "
+            f"valid are {low:g} to {high:g}",
+        )
+    return outputs
+
+
+class Exams:
+    """The exams in use, each built once however many runs and threads ask for it."""
+
+    def __init__(self) -> None:
+        self._held: OrderedDict[tuple[str, str, int], Exam] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, scenario: Scenario, side: SideName, seed: int) -> Exam:
+        """The exam of a run; raises HeldoutError if the suite built something unusable."""
+        name = (scenario.id, side, seed)
+        with self._lock:
+            exam = self._held.get(name)
+            if exam is None:
+                stream = scenario.build(side, seed)
+                _check_stream(stream, scenario, side)
+                exam = self._held[name] = Exam(scenario, stream, seed)
+                _ = exam.steps, exam.tests, exam.orders  # built under the lock, once
+                while len(self._held) > KEPT:
+                    self._held.popitem(last=False)
+            self._held.move_to_end(name)
+            return exam
+
+
+def _check_stream(stream: Stream, scenario: Scenario, side: SideName) -> None:
+    where = f"{scenario.id}, {side} side"
+    if not stream.steps or not stream.tests:
+        raise HeldoutError(f"{where}: a stream needs at least one experience and one test")
+    for i, step in enumerate(stream.steps):
+        sizes = {len(a) for a in step.arrays.values()}
+        if len(sizes) != 1 or 0 in sizes:
+            raise HeldoutError(f"{where}: experience {i} has arrays of lengths {sorted(sizes)}")
+    for j, test in enumerate(stream.tests):
+        if len(test.inputs) != len(test.answers) or not len(test.inputs):
+            raise HeldoutError(
+                f"{where}: test {j} has {len(test.inputs)} inputs, {len(test.answers)} answers"
+            )
+    if (scenario.untrained or scenario.deliverable == "weights") and scenario.infer is None:
+        raise HeldoutError(f"{scenario.id}: needs `infer`, since the harness is to predict")

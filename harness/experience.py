@@ -1,0 +1,202 @@
+"""What a method iterates over: the harness' side of an experience, inside the method's process.
+
+Order, budget, device and counting are kept here, so that a method's loop holds nothing else than
+the method.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from harness.contract import Budget
+from harness.errors import RunFailure
+
+Oracle = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass
+class Ledger:
+    """What a run has spent so far; one for all its experiences."""
+
+    budget: Budget
+    samples_seen: int = 0
+    samples_read: int = 0
+    spent: dict[str, int] = field(default_factory=dict)
+    paused_seconds: float = 0.0  # inside evaluation, off the clock
+    train_seconds: float = 0.0  # of experiences that are done
+
+    def spend(self, name: str, amount: int) -> None:
+        """Count, and fail past the limit."""
+        if amount < 0:
+            raise RunFailure("budget", f"spend({name}={amount}): amounts cannot be negative")
+        total = self.spent.get(name, 0) + amount
+        limit = self.budget.spend.get(name)
+        self.spent[name] = total
+        if limit is not None and total > limit:
+            raise RunFailure("budget", f"spent {total} {name}; the budget allows {limit}")
+
+
+class StreamExperience:
+    """One experience of any kind: named tensors with a common first dimension.
+
+    Implements `harness.contract.Labelled`, `Prompted` and `Preferences`; asking for a field that
+    the scenario does not have raises AttributeError with the names of those it has.
+    """
+
+    def __init__(
+        self,
+        task: int,
+        classes: tuple[int, ...],
+        tensors: Mapping[str, Tensor],
+        order: torch.Generator,
+        ledger: Ledger,
+        *,
+        points: int = 1,
+        evaluate: Callable[[], None] | None = None,
+        oracle: Oracle | None = None,
+    ) -> None:
+        self.task = task
+        self.classes = classes
+        self._tensors = dict(tensors)  # name -> (N, ...)
+        self._size = len(next(iter(self._tensors.values())))
+        self._order = order
+        self._ledger = ledger
+        self._points = points
+        self._evaluate = evaluate
+        self._oracle = oracle
+        self._seen = 0  # samples of this experience through batches()
+        self._steps = 0
+        self._evaluated = 0  # evaluation points passed within this experience
+        self._read = False
+        self._began = time.perf_counter() - ledger.paused_seconds
+
+    def __len__(self) -> int:
+        return self._size
+
+    def batches(self, size: int, epochs: float | None = None) -> Iterator[tuple[Tensor, ...]]:
+        """See `harness.contract.Experience.batches`."""
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise RunFailure("contract", f"batches({size!r}): the batch size is a whole number > 0")
+        if not self._left(size):
+            raise RunFailure(
+                "budget",
+                f"batches({size}) was asked for after the budget of experience {self.task} was "
+                f"spent ({self._seen} samples in {self._steps} steps)",
+            )
+        return self._iterate(size, epochs)
+
+    def _iterate(self, size: int, epochs: float | None) -> Iterator[tuple[Tensor, ...]]:
+        stop = None if epochs is None else self._seen + round(epochs * self._size)
+        tensors = tuple(self._tensors.values())
+        device = tensors[0].device
+        while True:
+            order = torch.randperm(self._size, generator=self._order).to(device)
+            for start in range(0, self._size, size):
+                room = (
+                    self._left(size) if stop is None else min(self._left(size), stop - self._seen)
+                )
+                if room <= 0:
+                    return
+                index = order[start : start + min(size, room)]
+                self._seen += len(index)
+                self._steps += 1
+                self._ledger.samples_seen += len(index)
+                yield tuple(t[index] for t in tensors)
+                self._evaluate_if_due()
+
+    def _left(self, size: int) -> int:
+        """How many samples the next batch may hold; 0 when the budget is spent."""
+        budget = self._ledger.budget
+        left = size
+        if budget.epochs is not None:
+            left = min(left, round(budget.epochs * self._size) - self._seen)
+        if budget.steps is not None and self._steps >= budget.steps:
+            return 0
+        if budget.seconds is not None and self._train_seconds() >= budget.seconds:
+            return 0
+        return max(left, 0)
+
+    def _train_seconds(self) -> float:
+        """Seconds of training in this run so far, evaluation left out."""
+        here = time.perf_counter() - self._ledger.paused_seconds - self._began
+        return self._ledger.train_seconds + here
+
+    def _evaluate_if_due(self) -> None:
+        """Evaluate at the 1st .. (points-1)th of `points` equal shares of the budget."""
+        if self._evaluate is None or self._points <= 1:
+            return
+        budget = self._ledger.budget
+        if budget.steps is not None:
+            share = self._steps / budget.steps
+        elif budget.epochs is not None:
+            share = self._seen / (budget.epochs * self._size)
+        else:
+            share = self._train_seconds() / (budget.seconds or budget.limit_seconds)
+        due = min(int(share * self._points + 1e-9), self._points - 1)
+        if due > self._evaluated:
+            self._evaluated = due
+            began = time.perf_counter()
+            self._evaluate()
+            self._ledger.paused_seconds += time.perf_counter() - began
+
+    def close(self) -> None:
+        """Book the time of this experience; called by the harness when `learn` has returned."""
+        self._ledger.train_seconds = self._train_seconds()
+
+    def spend(self, **amounts: int) -> None:
+        """See `harness.contract.Experience.spend`."""
+        for name, amount in amounts.items():
+            if name == "reward_calls":
+                raise RunFailure("contract", "reward_calls are counted by the harness")
+            self._ledger.spend(name, amount)
+
+    def reward(self, prompts: Tensor, completions: Tensor) -> Tensor:
+        """See `harness.contract.Prompted.reward`."""
+        if self._oracle is None:
+            raise RunFailure("contract", "this scenario has no verifier and no proxy reward")
+        if len(prompts) != len(completions):
+            raise RunFailure(
+                "contract",
+                f"reward() got {len(prompts)} prompts and {len(completions)} completions",
+            )
+        return self._oracle(prompts, completions)
+
+    def _whole(self, name: str) -> Tensor:
+        if name not in self._tensors:
+            raise AttributeError(
+                f"this experience has no {name}; it has {', '.join(self._tensors)}"
+            )
+        if not self._read:
+            self._read = True
+            self._ledger.samples_read += self._size
+        return self._tensors[name]
+
+    @property
+    def inputs(self) -> Tensor:
+        """See `harness.contract.Labelled.inputs`."""
+        return self._whole("inputs")
+
+    @property
+    def targets(self) -> Tensor:
+        """See `harness.contract.Labelled.targets`."""
+        return self._whole("targets")
+
+    @property
+    def prompts(self) -> Tensor:
+        """See `harness.contract.Prompted.prompts`."""
+        return self._whole("prompts")
+
+    @property
+    def chosen(self) -> Tensor:
+        """See `harness.contract.Preferences.chosen`."""
+        return self._whole("chosen")
+
+    @property
+    def rejected(self) -> Tensor:
+        """See `harness.contract.Preferences.rejected`."""
+        return self._whole("rejected")

@@ -1,0 +1,341 @@
+"""The results folder: one Parquet file per run, written once; everything else derives from it.
+
+Layout: `results/heldout.json` marks the folder as ours; `results/SUITE/SCENARIO/METHOD/KEY.parquet`
+are the runs; `results/.cache/` may be deleted at any time. Other Parquet files with our schema
+anywhere in the folder are read too, so that results can be handed over as one file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import re
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from harness import schema
+from harness.errors import HeldoutError
+from harness.record import Record, RunSpec
+
+MARKER = "heldout.json"
+CACHE = ".cache"
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A file that could not be read, and why. Reading goes on without it."""
+
+    path: Path
+    reason: str
+
+
+class NewerSchemaError(HeldoutError):
+    """A record of a later version of heldout: intact, but not ours to read."""
+
+
+class WriteError(HeldoutError):
+    """A finished record could not be written; nothing after it could be either."""
+
+
+class Store:
+    """A results folder that runs are written to."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @classmethod
+    def open(cls, root: Path) -> Store:
+        """The folder, made and marked if it is new or empty, checked and swept of leftovers."""
+        _check_ours(root)
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            if not (root / MARKER).exists():
+                _write_atomically(root / MARKER, b'{"format": "heldout results", "version": 1}\n')
+            else:
+                _try_writing(root)
+        except OSError as error:
+            raise HeldoutError(
+                f"cannot write to the results folder {root} ({error.strerror}); "
+                "choose another with --results DIR"
+            ) from error
+        for leftover in root.rglob(".*.tmp"):
+            if _is_abandoned(leftover):
+                leftover.unlink(missing_ok=True)
+        return cls(root)
+
+    @property
+    def cache(self) -> Path:
+        """A folder for what can be computed again."""
+        return self.root / CACHE
+
+    def path(self, spec: RunSpec) -> Path:
+        """Where the run's record is or will be."""
+        return (
+            self.root
+            / slug(spec.suite)
+            / slug(spec.scenario)
+            / slug(spec.method)
+            / f"{spec.key}.parquet"
+        )
+
+    def has(self, spec: RunSpec) -> bool:
+        """Whether the run's record exists; says nothing about its health, `get` does."""
+        return self.path(spec).exists()
+
+    def get(self, spec: RunSpec) -> Record | None:
+        """The run's record, checksums verified, or None; a damaged file is set aside."""
+        path = self.path(spec)
+        if not path.exists():
+            return None
+        try:
+            rows = read_file(path).to_pylist()
+            _check_digest(rows[0])
+            return schema.from_row(rows[0])
+        except NewerSchemaError:
+            raise
+        except (HeldoutError, IndexError):
+            with contextlib.suppress(FileNotFoundError):
+                path.rename(path.with_suffix(".damaged"))
+            return None
+
+    def put(self, record: Record) -> bool:
+        """Write the record; False if another process has written the same run meanwhile.
+
+        Temporary file, fsync, link (which never replaces), fsync of the folder: at every moment
+        the run's file is absent or whole.
+        """
+        content = _encoded(pa.Table.from_pylist([schema.to_row(record)], schema=schema.SCHEMA))
+        path = self.path(record.spec)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return _write_atomically(path, content)
+        except OSError as error:
+            raise WriteError(
+                f"cannot write {path} ({error.strerror}); what finished before is kept: make room "
+                "or permit writing, then run the same command again"
+            ) from error
+
+
+def slug(name: str) -> str:
+    """A name as a folder: what is not a letter, digit, dot, dash or underscore becomes a dash."""
+    return re.sub(r"[^A-Za-z0-9._-]", "-", name).lstrip(".") or "-"
+
+
+def _encoded(table: pa.Table) -> bytes:
+    """Parquet with page checksums, without what only large files need: a third of the size."""
+    sink = pa.BufferOutputStream()
+    with pq.ParquetWriter(
+        sink,
+        table.schema,
+        compression="zstd",
+        use_dictionary=False,
+        write_statistics=False,
+        store_schema=False,
+        write_page_checksum=True,
+    ) as writer:
+        writer.add_key_value_metadata({schema.VERSION_KEY: str(schema.VERSION).encode()})
+        writer.write_table(table)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+def read_file(path: Path) -> pa.Table:
+    """One Parquet file of ours, page checksums verified, columns as this version knows them."""
+    try:
+        metadata = pq.read_metadata(path).metadata or {}
+        version = int(metadata.get(schema.VERSION_KEY, b"0"))
+        if version > schema.VERSION:
+            raise NewerSchemaError(
+                f"{path}: written by a newer heldout (schema {version}, this one reads up to "
+                f"{schema.VERSION}); upgrade heldout to read it"
+            )
+        if version < 1:
+            raise HeldoutError(f"{path}: not a heldout record; move it out of the results folder")
+        table = pq.ParquetFile(path, page_checksum_verification=True).read()
+        return table.select(schema.SCHEMA.names).cast(schema.SCHEMA)
+    except (OSError, pa.ArrowException, ValueError, KeyError) as error:
+        text = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise HeldoutError(
+            f"{path}: damaged ({text[:200]}); delete it and repeat its run"
+        ) from error
+
+
+def read_table(root: Path) -> tuple[pa.Table, list[Damage]]:
+    """All records of a results folder without their bulky columns, and the files that failed.
+
+    Read through the cache, which holds what was read before and is brought up to date by the way.
+    A run that occurs in several files counts once. Rows come in the order of their keys.
+    """
+    if not root.is_dir():
+        raise HeldoutError(
+            f"there is no results folder {root}; make one with: bench run SUITE METHOD"
+        )
+    files = dict(_files(root))
+    known, rows = _load_cache(root, files)
+    fresh, damaged = [], []
+    for name in sorted(files.keys() - known.keys()):
+        path = root / name
+        try:
+            table = read_file(path)
+            for row in table.to_pylist():
+                _check_digest(row)
+        except HeldoutError as error:
+            damaged.append(Damage(path, str(error)))
+            continue
+        fresh.append((name, _slim(table)))
+    if fresh:
+        rows = _merge(rows, fresh)
+        _save_cache(root, rows, files)
+    return _distinct(rows.drop_columns(["file"])), damaged
+
+
+def _distinct(table: pa.Table) -> pa.Table:
+    """Sorted by key, the first of each."""
+    table = table.sort_by("key")
+    keys = table["key"].to_pylist()
+    keep = [i for i, key in enumerate(keys) if i == 0 or key != keys[i - 1]]
+    return table if len(keep) == len(keys) else table.take(keep)
+
+
+def _slim(table: pa.Table) -> pa.Table:
+    return table.drop_columns(list(schema.BULKY))
+
+
+def _cache_schema() -> pa.Schema:
+    fields = [f for f in schema.SCHEMA if f.name not in schema.BULKY]
+    return pa.schema([*fields, pa.field("file", pa.string())])
+
+
+def _files(root: Path) -> Iterator[tuple[str, str]]:
+    """(path below root, size and time of change) of every visible Parquet file."""
+    for folder, folders, names in os.walk(root):
+        folders[:] = [f for f in folders if not f.startswith(".")]
+        for name in names:
+            if name.endswith(".parquet") and not name.startswith("."):
+                path = os.path.join(folder, name)  # noqa: PTH118 - Path doubles the scan's time
+                with contextlib.suppress(FileNotFoundError):
+                    stat = os.stat(path)  # noqa: PTH116
+                    yield os.path.relpath(path, root), f"{stat.st_size}:{stat.st_mtime_ns}"
+
+
+def _load_cache(root: Path, files: dict[str, str]) -> tuple[dict[str, str], pa.Table]:
+    """The cached rows whose files are unchanged; nothing if the cache is absent or unusable."""
+    empty = _cache_schema().empty_table()
+    try:
+        table = pq.ParquetFile(
+            root / CACHE / "runs.parquet", page_checksum_verification=True
+        ).read()
+        stamps = json.loads((table.schema.metadata or {})[b"heldout.files"])
+        table = table.cast(_cache_schema())
+    except (OSError, pa.ArrowException, ValueError, KeyError):
+        return {}, empty
+    known = {name: stamp for name, stamp in stamps.items() if files.get(name) == stamp}
+    if len(known) != len(stamps):
+        table = table.filter(pc.is_in(table["file"], pa.array(list(known), pa.string())))
+    return known, table
+
+
+def _merge(rows: pa.Table, fresh: list[tuple[str, pa.Table]]) -> pa.Table:
+    parts = [rows]
+    for name, table in fresh:
+        column = pa.array([name] * table.num_rows, pa.string())
+        parts.append(table.append_column("file", column).cast(_cache_schema()))
+    return pa.concat_tables(parts).combine_chunks()
+
+
+def _save_cache(root: Path, rows: pa.Table, files: dict[str, str]) -> None:
+    """Write the cache; a folder that cannot be written simply stays without one."""
+    held = set(rows["file"].to_pylist())
+    stamps = {name: stamp for name, stamp in files.items() if name in held}
+    metadata = {b"heldout.files": json.dumps(stamps, sort_keys=True).encode()}
+    sink = pa.BufferOutputStream()
+    pq.write_table(rows.replace_schema_metadata(metadata), sink, write_page_checksum=True)
+    with contextlib.suppress(OSError):
+        (root / CACHE).mkdir(exist_ok=True)
+        _write_atomically(root / CACHE / "runs.parquet", sink.getvalue().to_pybytes(), replace=True)
+
+
+def _check_digest(row: dict[str, Any]) -> None:
+    if schema.row_digest(row) != row["digest"]:
+        raise HeldoutError(
+            f"record {row['key'][:12]}: its values do not match its digest; it was changed after "
+            "it was written: delete it and repeat its run"
+        )
+
+
+def _check_ours(root: Path) -> None:
+    """Refuse a file, and a folder with other people's things in it."""
+    if root.exists() and not root.is_dir():
+        raise HeldoutError(f"{root} is a file; --results takes a folder")
+    if root.is_dir() and not (root / MARKER).exists() and any(root.iterdir()):
+        raise HeldoutError(
+            f"{root} is not empty and no results folder of ours (it has no {MARKER}); "
+            "choose another with --results DIR"
+        )
+
+
+def _try_writing(root: Path) -> None:
+    probe = _temporary(root / "probe")
+    probe.write_bytes(b"")
+    probe.unlink()
+
+
+def _temporary(path: Path) -> Path:
+    """A hidden name beside `path` that says which process of which host is writing it."""
+    owner = f"{socket.gethostname()}@{os.getpid()}@{os.urandom(4).hex()}"
+    return path.parent / f".{path.name}@{owner}.tmp"
+
+
+def _write_atomically(path: Path, content: bytes, *, replace: bool = False) -> bool:
+    """Write the whole file or nothing; False if it was there already and `replace` is not set."""
+    temporary = _temporary(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if replace:
+            temporary.rename(path)
+            written = True
+        else:
+            written = _link(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return written
+
+
+def _link(temporary: Path, path: Path) -> bool:
+    """Give the finished file its name unless the name is taken."""
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK):
+            raise
+        if path.exists():
+            return False
+        temporary.rename(path)  # a file system without hard links
+    return True
+
+
+def _is_abandoned(temporary: Path) -> bool:
+    """Whether the process that was writing it is gone. Files of other hosts are left alone."""
+    match = re.fullmatch(r"\..+@(?P<host>.+)@(?P<pid>\d+)@\w+\.tmp", temporary.name)
+    if match is None or match["host"] != socket.gethostname():
+        return False
+    return not Path(f"/proc/{match['pid']}").exists()

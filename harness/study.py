@@ -1,0 +1,326 @@
+"""A benchmark run from request to records: what `bench run` does, without a terminal."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from harness import machine, protocol, registry, space
+from harness.contract import Budget, Scalar, Scenario
+from harness.engine import Event, Job, LocalEngine, Report
+from harness.errors import HeldoutError, did_you_mean
+from harness.facts import MethodFacts, of_method
+from harness.fingerprint import digest
+from harness.protocol import Study
+from harness.record import Isolation, Protocol, Record, RunSpec, Selection
+from harness.store import Store
+
+PhaseChoice = Literal["tuning", "evaluation", "all"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks for."""
+
+    place: str  # "SUITE" or "SUITE/SCENARIO"
+    methods: tuple[str, ...]
+    tier: str = "core"
+    phase: PhaseChoice = "all"
+    protocol: Protocol = "heldout"
+    fixed: Mapping[str, str] = field(default_factory=dict)  # --set, as text
+    seeds: int | None = None  # None: the scenario's own number
+    trials: int | None = None
+    budget: Mapping[str, str] = field(default_factory=dict)  # --budget, as text
+    isolation: Isolation = "process"
+    device: str = "cpu"
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One study of a request, with the objects it was made from."""
+
+    study: Study
+    scenario: Scenario
+    target: str
+    budget_standard: bool
+
+    def job(self, spec: RunSpec, selection: Selection | None) -> Job:
+        """The engine's view of one run."""
+        return Job(spec, self.scenario, self.target, self.budget_standard, selection)
+
+
+@dataclass(frozen=True)
+class NotApplicable:
+    """A method that cannot work on a scenario, and why."""
+
+    method: str
+    scenario: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """One study's end: its evaluation records, or why there are none."""
+
+    study: Study
+    selection: Selection | None
+    tuning: Sequence[Record]
+    evaluation: Sequence[Record]
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What came of a request."""
+
+    results: Sequence[Result]
+    not_applicable: Sequence[NotApplicable]
+    errors: Sequence[str]
+    executed: int  # runs done now
+    found: int  # runs that were there already
+
+    @property
+    def failed(self) -> int:
+        """Failed runs among all that the request needs, and studies that could not go on."""
+        runs = [r for result in self.results for r in (*result.tuning, *result.evaluation)]
+        return sum(r.status == "failed" for r in runs) + sum(bool(r.error) for r in self.results)
+
+
+Planned = Callable[[int, int], None]
+"""Told before each phase: (runs to do, runs found finished)."""
+
+
+def run(
+    request: Request,
+    engine: LocalEngine,
+    store: Store,
+    notify: Callable[[Event], None] = lambda _: None,
+    planned: Planned = lambda _todo, _found: None,
+) -> Summary:
+    """Do what the request asks: tuning, selection, evaluation. Finished runs are reused."""
+    entries, not_applicable = prepare(request, engine, store)
+    records: dict[str, Record] = {}
+    errors: list[str] = []
+    executed = found = 0
+
+    def do(jobs: Sequence[Job]) -> None:
+        nonlocal executed, found
+        unique = {job.spec.key: job for job in jobs}
+        there = {key: r for key, job in unique.items() if (r := store.get(job.spec)) is not None}
+        missing = [job for key, job in unique.items() if key not in there]
+        planned(len(missing), len(there))
+        report = engine.run(missing, store, notify) if missing else Report({}, [])
+        records.update(there | dict(report.records))
+        errors.extend(report.errors)
+        executed += len(report.records)
+        found += len(there)
+
+    if request.phase != "evaluation":
+        do([e.job(spec, None) for e in entries for spec in protocol.plan_tuning(e.study)])
+    else:
+        for entry in entries:
+            for spec in protocol.plan_tuning(entry.study):
+                if (record := store.get(spec)) is not None:
+                    records[spec.key] = record
+    selections, problems = _select(entries, records)
+    if request.phase != "tuning":
+        if request.phase == "evaluation" and problems:
+            raise HeldoutError(problems[min(problems)])
+        do(
+            [
+                e.job(spec, selections[i])
+                for i, e in enumerate(entries)
+                if i not in problems
+                for spec in protocol.plan_evaluation(e.study, selections[i])
+            ]
+        )
+    results = [
+        _result(e, selections.get(i), records, problems.get(i, ""), request.phase)
+        for i, e in enumerate(entries)
+    ]
+    return Summary(results, not_applicable, errors, executed, found)
+
+
+def prepare(
+    request: Request, engine: LocalEngine, store: Store
+) -> tuple[list[Entry], list[NotApplicable]]:
+    """The studies a request means, everything in it checked before the first run."""
+    check(request)
+    if request.device == "cuda" and not engine.accelerators():
+        raise HeldoutError("--device cuda: torch finds no CUDA device here; see: bench doctor")
+    scenarios = registry.find_scenarios(request.place, request.tier)
+    suite = request.place.partition("/")[0]
+    entries: list[Entry] = []
+    skipped: list[NotApplicable] = []
+    for name in dict.fromkeys(request.methods):
+        method = registry.find_method(name, suite)
+        facts = of_method(method, engine, store.cache)
+        for scenario in scenarios:
+            lacking = sorted(set(facts.requires) - scenario.offers)
+            if lacking:
+                reason = f"{method.name} needs {', '.join(lacking)}"
+                skipped.append(NotApplicable(method.name, scenario.id, reason))
+                continue
+            entries.append(_entry(request, scenario, method, facts))
+    return entries, skipped
+
+
+def _entry(
+    request: Request,
+    scenario: Scenario,
+    method: registry.MethodEntry,
+    facts: MethodFacts,
+) -> Entry:
+    fixed = {
+        name: parse_setting(method.name, name, text, facts.fields)
+        for name, text in request.fixed.items()
+    }
+    budget = with_budget(scenario.budget, request.budget)
+    study = Study(
+        suite=scenario.suite,
+        scenario=scenario.name,
+        scenario_version=scenario.version,
+        scenario_hash=content_hash(scenario),
+        fingerprints={
+            "tuning": scenario.fingerprint("tuning"),
+            "evaluation": scenario.fingerprint("evaluation"),
+        },
+        higher_is_better=scenario.metric.higher_is_better,
+        method=method.name,
+        method_hash=facts.source_hash,
+        defaults=facts.defaults,
+        space=facts.dimensions,
+        budget=dataclasses.asdict(budget),
+        threads=request.threads,
+        device=request.device,
+        libraries=machine.libraries(),
+        isolation=request.isolation,
+        protocol="untuned" if fixed else request.protocol,
+        trials=scenario.trials if request.trials is None else request.trials,
+        tuning_seeds=scenario.tuning_seeds,
+        seeds=scenario.seeds if request.seeds is None else request.seeds,
+        fixed=fixed,
+    )
+    if study.fingerprints["tuning"] == study.fingerprints["evaluation"]:
+        raise HeldoutError(
+            f"{scenario.id}: its tuning side and evaluation side are the same data; a scenario "
+            "needs two problems (law 1)"
+        )
+    return Entry(study, scenario, method.target, budget == scenario.budget)
+
+
+def content_hash(scenario: Scenario) -> str:
+    """Hash of everything a scenario states as data; its code is covered by its version."""
+    stated = {
+        field.name: getattr(scenario, field.name)
+        for field in dataclasses.fields(scenario)
+        if field.name not in ("title", "budget", "trials", "tuning_seeds", "seeds", "tier")
+        and not callable(getattr(scenario, field.name))
+    }
+    stated["offers"] = sorted(scenario.offers)
+    for name in ("metric", "outputs"):
+        stated[name] = dataclasses.asdict(stated[name])
+    return digest(stated)
+
+
+def parse_setting(method: str, name: str, text: str, fields: Mapping[str, Sequence[Any]]) -> Scalar:
+    """The value of `--set name=text`, of the hyper-parameter's own type."""
+    if name not in fields:
+        raise HeldoutError(
+            f"--set {name}: {method} has no hyper-parameter {name!r}{did_you_mean(name, fields)}"
+        )
+    kind = fields[name][0]
+    try:
+        return _parsed(kind, text)
+    except ValueError as error:
+        raise HeldoutError(f"--set {name}={text}: {name} is a {kind} of {method}") from error
+
+
+def with_budget(budget: Budget, changes: Mapping[str, str]) -> Budget:
+    """The scenario's budget with `--budget name=value` applied."""
+    kinds = {
+        "epochs": "float",
+        "steps": "int",
+        "seconds": "float",
+        "limit_seconds": "float",
+        "memory_bytes": "int",
+    }
+    values: dict[str, Any] = {}
+    spend = dict(budget.spend)
+    for name, text in changes.items():
+        known = {**kinds, **dict.fromkeys(spend, "int")}
+        if name not in known:
+            raise HeldoutError(f"--budget {name}: no such limit{did_you_mean(name, known)}")
+        try:
+            value = int(text) if known[name] == "int" else float(text)
+        except ValueError as error:
+            raise HeldoutError(f"--budget {name}={text}: {name} is a {known[name]}") from error
+        if not 0 < value < float("inf"):
+            raise HeldoutError(f"--budget {name}={text}: a limit is above 0 and finite")
+        if name in spend:
+            spend[name] = int(value)
+        else:
+            values[name] = value
+    return dataclasses.replace(budget, **values, spend=spend)
+
+
+def _parsed(kind: str, text: str) -> Scalar:
+    if kind == "bool":
+        if text.lower() not in ("true", "false"):
+            raise ValueError(text)
+        return text.lower() == "true"
+    if kind == "int":
+        return int(text)
+    if kind == "float":
+        value = float(text)
+        if value != value or value in (float("inf"), float("-inf")):
+            raise ValueError(text)
+        return value
+    return text
+
+
+def check(request: Request) -> None:
+    """Refuse what cannot be meant, before anything is started."""
+    for name, value in (("--seeds", request.seeds), ("--trials", request.trials)):
+        if value is not None and value < 1:
+            raise HeldoutError(f"{name} {value}: at least 1 is needed")
+    if request.trials is not None and request.trials > space.MAX_TRIALS:
+        raise HeldoutError(f"--trials {request.trials}: at most {space.MAX_TRIALS} are possible")
+    if request.fixed and request.phase == "tuning":
+        raise HeldoutError("--set gives the setting by hand, so there is no tuning phase to run")
+    if request.fixed and request.protocol == "conventional":
+        raise HeldoutError("--set and --protocol conventional exclude each other; drop one")
+
+
+def _select(
+    entries: Sequence[Entry], records: Mapping[str, Record]
+) -> tuple[dict[int, Selection | None], dict[int, str]]:
+    """By position: the selections, and why a study has none."""
+    selections: dict[int, Selection | None] = {}
+    problems: dict[int, str] = {}
+    for i, entry in enumerate(entries):
+        try:
+            selections[i] = protocol.select(entry.study, records)
+        except HeldoutError as error:
+            problems[i] = str(error)
+    return selections, problems
+
+
+def _result(
+    entry: Entry,
+    selection: Selection | None,
+    records: Mapping[str, Record],
+    problem: str,
+    phase: PhaseChoice,
+) -> Result:
+    def present(plan: Sequence[RunSpec]) -> list[Record]:
+        return [records[key] for key in dict.fromkeys(s.key for s in plan) if key in records]
+
+    tuning = present(protocol.plan_tuning(entry.study))
+    evaluation = []
+    if not problem and phase != "tuning":
+        evaluation = present(protocol.plan_evaluation(entry.study, selection))
+    return Result(entry.study, selection, tuning, evaluation, problem)
