@@ -25,6 +25,7 @@ from harness.inline import InlineProcess
 from harness.proctor import Outcome, examine
 from harness.record import Record, RunSpec, Selection
 from harness.store import Store, WriteError
+from harness.weights import warm_up
 
 DESCRIBE_SECONDS = 120.0  # to import a method's file, large libraries included
 
@@ -204,9 +205,10 @@ class LocalEngine:
         if done is not None:
             return Event("finished", job, done)
         exam = self._exams.get(job.scenario, job.spec.side, job.spec.seed)
+        warm_up(job.scenario)
         events.put(Event("started", job))
         began = _now()
-        memory = job.scenario.budget.memory_bytes if job.spec.device == "cpu" else None
+        memory = job.spec.budget["memory_bytes"] if job.spec.device == "cpu" else None
         with self._child(memory) as child:
             outcome = examine(job.spec, exam, job.target, child)
         if self._stopping.is_set():

@@ -91,12 +91,12 @@ class Exams:
     """The exams in use, each built once however many runs and threads ask for it."""
 
     def __init__(self) -> None:
-        self._held: OrderedDict[tuple[str, str, int], Exam] = OrderedDict()
+        self._held: OrderedDict[tuple[int, str, int], Exam] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(self, scenario: Scenario, side: SideName, seed: int) -> Exam:
         """The exam of a run; raises HeldoutError if the suite built something unusable."""
-        name = (scenario.id, side, seed)
+        name = (id(scenario), side, seed)  # the exam keeps it alive, so the id stays its own
         with self._lock:
             exam = self._held.get(name)
             if exam is None:

@@ -99,7 +99,7 @@ class Prediction:
 class Cost:
     """What a run spent. None means not measured."""
 
-    wall_seconds: float | None = None  # from fork to exit
+    wall_seconds: float | None = None  # of the whole run, judging included
     cpu_seconds: float | None = None  # of the process and the children it waited for, by the kernel
     train_seconds: float | None = None  # wall time inside `start` and `learn`, evaluation left out
     train_cpu_seconds: float | None = None

@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 
 from harness import schema
 from harness.errors import HeldoutError
+from harness.fingerprint import digest
 from harness.record import Record, RunSpec
 
 MARKER = "heldout.json"
@@ -126,8 +127,12 @@ class Store:
 
 
 def slug(name: str) -> str:
-    """A name as a folder: what is not a letter, digit, dot, dash or underscore becomes a dash."""
-    return re.sub(r"[^A-Za-z0-9._-]", "-", name).lstrip(".") or "-"
+    """A name as a folder: what is not a letter, digit, dot, dash or underscore becomes a dash.
+
+    A name that is too long for a file system is cut and told apart by its hash.
+    """
+    plain = re.sub(r"[^A-Za-z0-9._-]", "-", name).lstrip(".") or "-"
+    return plain if len(plain) <= 100 else f"{plain[:80]}-{digest(name)[:16]}"
 
 
 def _encoded(table: pa.Table) -> bytes:
@@ -276,7 +281,8 @@ def _check_ours(root: Path) -> None:
     """Refuse a file, and a folder with other people's things in it."""
     if root.exists() and not root.is_dir():
         raise HeldoutError(f"{root} is a file; --results takes a folder")
-    if root.is_dir() and not (root / MARKER).exists() and any(root.iterdir()):
+    visible = [p for p in root.iterdir() if not p.name.startswith(".")] if root.is_dir() else []
+    if visible and not (root / MARKER).exists():
         raise HeldoutError(
             f"{root} is not empty and no results folder of ours (it has no {MARKER}); "
             "choose another with --results DIR"

@@ -1,0 +1,100 @@
+"""The site, built whole or not at all: a pure function of the results folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import HeldoutError
+from harness.store import Damage, read_table
+from leaderboard import board, page, standings
+
+MARKER = ".heldout-site"
+"""Says that a folder is a site of ours; its lines name the files we wrote into it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What came of a build."""
+
+    pages: int
+    runs: int  # readable rows of any phase
+    damaged: int  # files that could not be read
+
+
+def build(results: Path, out: Path) -> Built:
+    """Write the site of `results` into the folder `out`, replacing a site that stood there."""
+    target = Path(os.path.realpath(out))
+    _check_replaceable(target, results)
+    table, damaged = read_table(results)
+    read = board.read(table, _damaged_files(damaged, results))
+    pages = page.render(standings.of_board(read))
+    _publish(pages, target)
+    return Built(len(pages), read.runs, len(damaged))
+
+
+def _damaged_files(damaged: Sequence[Damage], results: Path) -> list[board.DamagedFile]:
+    """Paths relative to the results folder: where it lies must not change the site."""
+    files = []
+    for damage in damaged:
+        path = damage.path
+        if path.is_relative_to(results):
+            path = path.relative_to(results)
+        reason = damage.reason.replace(str(damage.path), "").lstrip(": ")
+        files.append(board.DamagedFile(path.as_posix(), reason.replace(f"{results}{os.sep}", "")))
+    return files
+
+
+def _check_replaceable(target: Path, results: Path) -> None:
+    """Refuse to replace anything that an earlier build did not write."""
+    if target == Path(os.path.realpath(results)):
+        raise HeldoutError(f"{target} is the results folder; choose another folder for the site")
+    if not target.exists():
+        return
+    if not target.is_dir():
+        raise HeldoutError(f"{target} is a file; choose a folder for the site")
+    held = {path.name for path in target.iterdir()}
+    marker = target / MARKER
+    if not held:
+        return
+    if not marker.is_file():
+        raise HeldoutError(
+            f"{target} is not empty and no site of ours (it has no {MARKER}); choose another folder"
+        )
+    foreign = sorted(held - {MARKER, *marker.read_text(encoding="utf-8").splitlines()})
+    if foreign:
+        raise HeldoutError(
+            f'{target} holds "{foreign[0]}", which an earlier build did not write; '
+            "move it elsewhere or choose another folder"
+        )
+
+
+def _publish(pages: Mapping[str, str], target: Path) -> None:
+    """Build beside the target, then rename: a reader sees the old site or the new one."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as error:
+        raise HeldoutError(f"cannot write beside {target} ({error.strerror})") from error
+    try:
+        new, old = work / "new", work / "old"
+        new.mkdir()  # unlike `work`, with the permissions the user's umask gives
+        for name, html in pages.items():
+            (new / name).write_bytes(html.encode())
+        (new / MARKER).write_bytes("".join(f"{name}\n" for name in sorted(pages)).encode())
+        if target.exists():
+            target.rename(old)
+        try:
+            new.rename(target)
+        except OSError:
+            if old.exists():
+                old.rename(target)
+            raise
+    except OSError as error:
+        raise HeldoutError(f"cannot write the site {target} ({error.strerror})") from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)

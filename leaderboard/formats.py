@@ -1,0 +1,160 @@
+"""How numbers, quantities and untrusted text are written. The one place that decides on digits."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+MISSING = "–"
+NOT_MEASURED = "not measured"
+NAME_LIMIT, PROSE_LIMIT = 80, 400  # characters shown of a name, of a sentence
+_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def decimals(widths: Iterable[float], values: Iterable[float]) -> int:
+    """Digits after the point for one column: two significant digits of the typical uncertainty.
+
+    Without uncertainties, four significant digits of the largest value.
+    """
+    known = sorted(width for width in widths if width > 0)
+    if known:
+        return min(max(1 - _magnitude(known[(len(known) - 1) // 2]), 0), 6)
+    largest = max((abs(value) for value in values), default=0.0)
+    return min(max(3 - _magnitude(largest), 0), 6) if largest else 3
+
+
+def number(value: float, digits: int) -> str:
+    """A score with so many digits after the point; very large and very small ones as powers."""
+    if value and not 10.0 ** -(digits + 1) <= abs(value) < 1e7:
+        text = f"{value:.2e}"
+    else:
+        text = f"{value:,.{digits}f}"
+    return text.replace("-", "−")
+
+
+def count(value: int) -> str:
+    """A whole number with thousands set apart."""
+    return f"{value:,}"
+
+
+def quantity(value: int, noun: str) -> str:
+    """A count and its noun, e.g. "1 run", "1,200 runs"."""
+    return f"{count(value)} {noun}{'' if value == 1 else 's'}"
+
+
+def seconds(value: float | None) -> str:
+    """A duration in the unit a person would choose."""
+    if value is None or not math.isfinite(value):
+        return NOT_MEASURED
+    return _scaled(value, [(86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms")])
+
+
+def joules(value: float | None) -> str:
+    """An energy; None is not measured and never 0."""
+    if value is None or not math.isfinite(value):
+        return NOT_MEASURED
+    return _scaled(value, [(1e9, "GJ"), (1e6, "MJ"), (1e3, "kJ"), (1.0, "J"), (1e-3, "mJ")])
+
+
+def memory(value: int | None) -> str:
+    """A number of bytes in binary units."""
+    if value is None:
+        return NOT_MEASURED
+    return _scaled(float(value), [(2.0**40, "TiB"), (2.0**30, "GiB"), (2.0**20, "MiB"),
+                                  (2.0**10, "KiB"), (1.0, "B")])  # fmt: skip
+
+
+def ranks(first: int, last: int) -> str:
+    """A rank set, e.g. "1–3"; one number where nothing is left open."""
+    return str(first) if first == last else f"{first}–{last}"
+
+
+def share(known: int, of: int) -> str:
+    """Nothing where a number is of all runs, else of how many, e.g. " (3 of 5)"."""
+    return "" if known == of else f" ({count(known)} of {count(of)})"
+
+
+def numbers(values: Sequence[int]) -> str:
+    """Whole numbers with runs of three and more joined, e.g. "0–4, 7"."""
+    parts: list[list[int]] = []
+    for value in sorted(set(values)):
+        if parts and value == parts[-1][-1] + 1:
+            parts[-1].append(value)
+        else:
+            parts.append([value])
+    return ", ".join(f"{p[0]}–{p[-1]}" if len(p) > 2 else ", ".join(map(str, p)) for p in parts)
+
+
+def between(values: Iterable[int]) -> str:
+    """The span of whole numbers, e.g. "5" or "3 to 5"."""
+    known = sorted(set(values))
+    if len(known) < 2:
+        return count(known[0]) if known else "0"
+    return f"{count(known[0])} to {count(known[-1])}"
+
+
+def name(text: str) -> str:
+    """A name as anyone may have typed it: no invisible control, bounded, never two alike.
+
+    What was cut or replaced is told apart by the beginning of the name's hash.
+    """
+    visible = "".join(map(_visible, text[:NAME_LIMIT]))
+    if visible == text and text.strip():
+        return text
+    mark = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:8]
+    return f"{visible.strip()}… #{mark}"
+
+
+def prose(text: str) -> str:
+    """A sentence as anyone may have typed it: one line, no invisible control, bounded."""
+    line = " ".join(text[: 4 * PROSE_LIMIT].split())
+    visible = "".join(map(_visible, line[:PROSE_LIMIT]))
+    cut = len(line) > PROSE_LIMIT or len(text) > 4 * PROSE_LIMIT
+    return f"{visible}…" if cut else visible
+
+
+def words(identifier: str) -> str:
+    """The name of a metric as words: "average_accuracy" reads "average accuracy"."""
+    return name(identifier.replace("_", " "))
+
+
+def slug(text: str) -> str:
+    """A name as a file name or anchor: itself where that is safe, else its letters and a hash.
+
+    The tilde occurs in no safe name, so that two names never share a slug.
+    """
+    if re.fullmatch(r"[a-z0-9][a-z0-9-]{0,59}", text) and text != "index":
+        return text
+    letters = re.sub(r"[^a-z0-9]+", "-", text.lower())[:40].strip("-")
+    return f"{letters}~{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:16]}"
+
+
+def _visible(character: str) -> str:
+    hidden = unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or character in _BIDI
+    return "\ufffd" if hidden else character
+
+
+def _magnitude(value: float) -> int:
+    return math.floor(math.log10(value))
+
+
+def _scaled(value: float, units: Sequence[tuple[float, str]]) -> str:
+    """Three significant digits in the largest unit that keeps the number at 1 or more.
+
+    From 60 s on the next unit would begin at "1.00 min"; it is used from twice its size.
+    """
+    for size, unit in units[:-1]:
+        if abs(value) >= size * (2 if unit in ("min", "h", "d") else 1):
+            return f"{_three(value / size)} {unit}"
+    size, unit = units[-1]
+    return f"{_three(value / size)} {unit}" if value else f"0 {units[-2][1]}"
+
+
+def _three(value: float) -> str:
+    if abs(value) >= 1e6:
+        return f"{value:.2e}"
+    digits = 0 if value == 0 else min(max(2 - _magnitude(abs(value)), 0), 2)
+    return f"{value:,.{digits}f}"

@@ -1,0 +1,235 @@
+"""Pages: standings in, HTML text out. Chooses words; every number comes from `standings`.
+
+All names and reasons are untrusted. They reach a page through `formats.name` or `formats.prose`
+and Jinja's escaping, never as markup.
+"""
+
+from __future__ import annotations
+
+import functools
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+
+from leaderboard import formats, plot, statistics
+from leaderboard.board import RANKED_PROTOCOL
+from leaderboard.standings import Estimate, Row, ScenarioStanding, Standings, SuiteStanding
+
+INDEX = "index.html"
+
+
+@dataclass(frozen=True, slots=True)
+class Badge:
+    """A property of a row that a reader must not miss; computed, never typed."""
+
+    text: str
+    kind: str  # "note" or "alert"
+    title: str  # one sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A row and what surrounds its numbers."""
+
+    row: Row
+    badges: tuple[Badge, ...]
+    marks: plot.Marks | None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Lines of a table that share a standing."""
+
+    title: str  # "" for the ranked ones
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Further:
+    """A secondary metric: its column."""
+
+    name: str
+    digits: int
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A scenario's two tables."""
+
+    standing: ScenarioStanding
+    anchor: str
+    axis: plot.Axis | None
+    digits: int
+    groups: tuple[Group, ...]
+    further: tuple[Further, ...]
+
+    @property
+    def better(self) -> str:
+        """The metric's direction, in words."""
+        return _direction(self.standing)
+
+
+def render(standings: Standings) -> dict[str, str]:
+    """File name -> HTML of every page."""
+    template = _environment().get_template
+    pages = {INDEX: template("index.html.j2").render(standings=standings, home=INDEX)}
+    for suite in standings.suites:
+        pages[file_name(suite.suite.name)] = template("suite.html.j2").render(
+            standing=suite,
+            damaged=standings.damaged,
+            sentence=sentence(suite),
+            tables=[table(scenario) for scenario in suite.scenarios],
+            command=example(suite),
+            home=INDEX,
+        )
+    return pages
+
+
+def file_name(suite: str) -> str:
+    """The page of a suite."""
+    return f"{formats.slug(suite)}.html"
+
+
+def sentence(standing: SuiteStanding) -> str:
+    """What is ranked, over how many seeds, by which test, and what that does not say."""
+    ranked = [scenario for scenario in standing.scenarios if scenario.ranked]
+    if not ranked:
+        return (
+            "Nothing is ranked here yet: a rank needs an evaluation run with a tuned setting on at "
+            f"least {statistics.MINIMUM_SEEDS} seeds."
+        )
+    seeds = formats.between(len(row.entry.runs) for s in ranked for row in s.ranked)
+    metrics = sorted({f"{formats.words(s.problem.metric)} ({_direction(s)})" for s in ranked})
+    return (
+        f"Each scenario ranks its methods by mean {_listed(metrics)} over {seeds} seeds on the "
+        "evaluation problem, with hyper-parameters chosen on the separate tuning problem. "
+        f"{_tests(ranked)} A rank speaks of new seeds on the same scenario, not of other problems."
+    )
+
+
+def _tests(ranked: Sequence[ScenarioStanding]) -> str:
+    paired, unpaired = sum(s.paired for s in ranked), sum(s.unpaired for s in ranked)
+    if not paired + unpaired:
+        return "There is no second method to compare with yet."
+    kinds = (["t tests paired by seed"] if paired else []) + (
+        ["Welch's t tests where seeds differ"] if unpaired else []
+    )
+    return (
+        "A rank such as 1–3 holds every place that pairwise tests leave open: "
+        f"{_listed(kinds)}, Holm-corrected over all pairs of a scenario at "
+        f"{100 * statistics.ALPHA:g}\u00a0%."
+    )
+
+
+def table(standing: ScenarioStanding) -> Table:
+    """A scenario's standing with its axis, digits and words."""
+    shown = [row for row in standing.rows if row.score]
+    axis = plot.axis(shown)
+    groups = [
+        Group("", _lines(standing.ranked, axis)),
+        Group("Listed, not ranked", _lines(standing.unranked, axis)),
+        Group("Not run", _lines(standing.missing, axis)),
+    ]
+    return Table(
+        standing,
+        f"scenario-{formats.slug(standing.scenario.name)}",
+        axis,
+        _digits(row.score for row in shown),
+        tuple(group for group in groups if group.lines),
+        tuple(
+            Further(name, _digits(row.secondary.get(name) for row in shown))
+            for name in standing.secondary
+        ),
+    )
+
+
+def _lines(rows: Iterable[Row], axis: plot.Axis | None) -> tuple[Line, ...]:
+    return tuple(Line(row, badges(row), plot.marks(row, axis) if axis else None) for row in rows)
+
+
+def _digits(estimates: Iterable[Estimate | None]) -> int:
+    known = [estimate for estimate in estimates if estimate]
+    widths = [estimate.half_width for estimate in known if estimate.half_width]
+    return formats.decimals(widths, [estimate.mean for estimate in known])
+
+
+def badges(row: Row) -> tuple[Badge, ...]:
+    """Everything about a row that a rank or a mean would hide."""
+    entry, found = row.entry, []
+    if entry.runs and entry.protocol == "conventional":
+        found.append(Badge("conventional", "note", "Tuned on the evaluation problem itself."))
+    elif entry.runs and entry.protocol == "untuned":
+        found.append(Badge("untuned", "note", "The setting was given by hand."))
+    elif entry.protocol != RANKED_PROTOCOL:
+        found.append(Badge(formats.name(entry.protocol), "note", "Another protocol."))
+    if entry.debugging:
+        found.append(Badge("debugging", "note", "Ran where the method could reach the labels."))
+    if entry.own_budget:
+        budget = formats.prose(entry.own_budget)
+        found.append(Badge("own budget", "note", f"Not the scenario's budget: {budget}"))
+    if 0 < len(entry.runs) < statistics.MINIMUM_SEEDS:
+        text = f"fewer than {statistics.MINIMUM_SEEDS} seeds"
+        found.append(Badge(text, "note", "Too few runs for an interval or a rank."))
+    if entry.failures:
+        text = f"failed {len(entry.failures)} of {len(entry.runs)}"
+        found.append(Badge(text, "alert", "Failed runs count as the metric's floor."))
+    if entry.stale:
+        text = f"{formats.count(entry.stale)} stale"
+        found.append(Badge(text, "alert", "Runs of an older scenario or method source, not used."))
+    if entry.superseded:
+        text = f"{formats.count(entry.superseded)} superseded"
+        found.append(Badge(text, "note", "Runs of an earlier setting or environment, not used."))
+    return tuple(found)
+
+
+def example(standing: SuiteStanding) -> str:
+    """The command behind the first number of the page; "" where there is none."""
+    for scenario in standing.scenarios:
+        for row in scenario.ranked:
+            return command(scenario.scenario.id, row.method)
+    return ""
+
+
+def command(target: str, method: str) -> str:
+    """The command that makes the runs of one method, safe to paste."""
+    return f"bench run {shlex.quote(formats.name(target))} {shlex.quote(formats.name(method))}"
+
+
+def _direction(standing: ScenarioStanding) -> str:
+    return f"{'higher' if standing.problem.higher_is_better else 'lower'} is better"
+
+
+def _listed(items: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "name": formats.name,
+        "prose": formats.prose,
+        "words": formats.words,
+        "number": formats.number,
+        "count": formats.count,
+        "quantity": formats.quantity,
+        "seconds": formats.seconds,
+        "joules": formats.joules,
+        "memory": formats.memory,
+        "numbers": formats.numbers,
+        "ranks": formats.ranks,
+        "file_name": file_name,
+        "share": formats.share,
+    }
+    environment.globals |= {"plot": plot, "missing": formats.MISSING}
+    return environment

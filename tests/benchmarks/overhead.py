@@ -1,0 +1,122 @@
+"""What the harness costs: a run of experience replay beside the same loop written bare.
+
+    python tests/benchmarks/overhead.py [--epochs 300] [--pairs 3]
+
+Both sides train the same network on the same batches with one thread and answer the same tests at
+the same points; each takes turns in a forked process with torch loaded. Printed is the wall time of
+each and the ratio, pair by pair. The aim: at most 1.03 once a run lasts 20 s.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+PLACE = "continual/split-digits-class"
+
+
+def bare(stream, seeds, lr, batch_size, buffer_size, epochs):
+    """Experience replay on a stream of arrays, as one would write it without a harness."""
+    import torch
+    import torch.nn.functional as F
+
+    from baselines.shared.reservoir import Reservoir
+    from suites.shared.networks import mlp
+
+    torch.set_num_threads(1)
+    torch.manual_seed(seeds.model)
+    model = mlp(**stream.model.arguments)
+    optimizer = torch.optim.SGD(model.parameters(), lr)
+    buffer = Reservoir(buffer_size, torch.Generator().manual_seed(seeds.method))
+    tests = [torch.from_numpy(t.inputs) for t in stream.tests]
+    for task, step in enumerate(stream.steps):
+        inputs, targets = (torch.from_numpy(a) for a in step.arrays.values())
+        order = torch.Generator().manual_seed(seeds.order + task)
+        for epoch in range(epochs):
+            permutation = torch.randperm(len(inputs), generator=order)
+            for index in permutation.split(batch_size):
+                x, y = inputs[index], targets[index]
+                new = (x, y, torch.full_like(y, task))
+                old = buffer.sample(batch_size)
+                together = map(torch.cat, zip(new, old, strict=True)) if old else new
+                xs, ys, tasks = together
+                loss = F.cross_entropy(model(xs, tasks), ys)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                if epoch == 0:
+                    buffer.add(*new)
+        with torch.no_grad():
+            answers = [model(t, None).argmax(1).numpy() for t in tests]
+    accuracies = [(a == t.answers).mean() for a, t in zip(answers, stream.tests, strict=True)]
+    return float(sum(accuracies) / len(accuracies))
+
+
+def bare_in_a_fork(*arguments):
+    """(wall seconds, final average accuracy) of the bare loop in a forked process."""
+    read, write = os.pipe()
+    began = time.perf_counter()
+    if (pid := os.fork()) == 0:
+        os.write(write, repr(bare(*arguments)).encode())
+        os._exit(0)
+    os.close(write)
+    os.waitpid(pid, 0)
+    seconds = time.perf_counter() - began
+    with os.fdopen(read) as pipe:
+        return seconds, float(pipe.read())
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--epochs", type=int, default=300)
+    parser.add_argument("--pairs", type=int, default=3)
+    options = parser.parse_args()
+
+    import torch
+    import torch._dynamo
+
+    from harness import protocol, registry, seeds, study
+    from harness.engine import LocalEngine
+    from harness.store import Store
+
+    torch.set_num_threads(1)
+    (scenario,) = registry.find_scenarios(PLACE, "core")
+    ratios = []
+    with LocalEngine(jobs=1) as engine, tempfile.TemporaryDirectory() as folder:
+        engine.accelerators()  # the fork server has loaded torch
+        engine.hardware()
+        for pair in range(options.pairs):
+            store = Store.open(Path(folder) / str(pair))
+            request = study.Request(
+                PLACE, ("er",), protocol="untuned", budget={"epochs": str(options.epochs)}
+            )
+            entries, _ = study.prepare(request, engine, store)
+            (entry,) = entries
+            spec = protocol.plan_evaluation(entry.study, None)[0]
+            job = entry.job(spec, None)
+            began = time.perf_counter()
+            record = engine.run([job], store, lambda _: None).records[spec.key]
+            harness_seconds = time.perf_counter() - began
+            stream = scenario.build("evaluation", spec.seed)
+            of_run = seeds.of_run(spec.suite, spec.scenario, spec.side, spec.seed)
+            s = spec.setting
+            bare_seconds, accuracy = bare_in_a_fork(
+                stream, of_run, s["lr"], s["batch_size"], s["buffer_size"], options.epochs
+            )
+            if abs(record.score - accuracy) > 1e-12:
+                raise SystemExit(f"not the same job: {record.score} against {accuracy}")
+            ratios.append(harness_seconds / bare_seconds)
+            print(
+                f"harness {harness_seconds:.2f} s (learning {record.cost.train_seconds:.2f} s), "
+                f"bare {bare_seconds:.2f} s, ratio {ratios[-1]:.3f}; accuracy {accuracy:.4f}",
+                flush=True,
+            )
+    print(f"median ratio {statistics.median(ratios):.3f} of {len(ratios)} pairs")
+
+
+if __name__ == "__main__":
+    main()

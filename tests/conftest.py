@@ -1,0 +1,75 @@
+"""Fixtures that several folders share: an engine, methods written on the spot, the command line."""
+
+import os
+import subprocess
+import textwrap
+
+import pytest
+
+from harness import study
+from harness.engine import LocalEngine
+from harness.store import Store
+from heldout_testing import METHOD, command, environment
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache(request):
+    """Generated data goes where pytest keeps its own cache."""
+    os.environ["HELDOUT_CACHE"] = str(request.config.cache.mkdir("heldout"))
+
+
+@pytest.fixture(scope="session")
+def engine():
+    """A local engine with two jobs, started once."""
+    with LocalEngine(jobs=2) as engine:
+        yield engine
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store.open(tmp_path / "results")
+
+
+@pytest.fixture
+def method_file(tmp_path):
+    """Writes a method that misbehaves where it is told to; returns "path:Class"."""
+
+    def write(name="mine.py", source=METHOD, **places):
+        slots = dict.fromkeys(("start", "before", "step", "after", "predict"), "pass") | places
+        path = tmp_path / name
+        text = source
+        for slot, code in slots.items():
+            text = text.replace("{" + slot + "}", textwrap.dedent(code).replace("\n", "\n        "))
+        path.write_text(text)
+        return f"{path}:Mine"
+
+    return write
+
+
+@pytest.fixture
+def run(engine, store):
+    """Runs methods untuned, one seed, one epoch unless told otherwise; returns the summary."""
+
+    def go(*methods, place="continual/split-digits-class", **request):
+        options = {"protocol": "untuned", "seeds": 1, "budget": {"epochs": "1"}} | request
+        return study.run(study.Request(place, methods, **options), engine, store)
+
+    return go
+
+
+@pytest.fixture
+def bench(tmp_path):
+    """Runs the command line in a process of its own, in an empty folder."""
+
+    def go(*arguments, env=None, **options):
+        return subprocess.run(
+            command(*arguments),
+            cwd=tmp_path,
+            env=environment() | (env or {}),
+            capture_output=True,
+            text=True,
+            timeout=240,
+            **options,
+        )
+
+    return go

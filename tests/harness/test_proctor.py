@@ -1,0 +1,226 @@
+"""What a method can do to its run: law 6 (failures are results), law 3, law 10."""
+
+import dataclasses
+import os
+import time
+
+import numpy as np
+import pytest
+
+from harness import protocol, schema, study
+from harness.exam import Exams
+from harness.registry import find_scenarios
+from harness.store import Store
+
+CLASS = "continual/split-digits-class"
+
+MISBEHAVING = {
+    "raises in start": ({"start": "raise ValueError('bad luck')"}, "exception", "start raised"),
+    "raises in learn": ({"before": "1 / 0"}, "exception", "ZeroDivisionError"),
+    "raises in predict": ({"predict": "raise KeyError('x')"}, "exception", "predict raised"),
+    "leaves in learn": ({"before": "sys.exit(3)"}, "exit", "sys.exit(3)"),
+    "vanishes": ({"step": "os._exit(0)"}, "exit", "exit code 0 in learn of experience 0"),
+    "segfaults": ({"step": "os.kill(os.getpid(), signal.SIGSEGV)"}, "killed", "SIGSEGV"),
+    "is killed": ({"step": "os.kill(os.getpid(), signal.SIGKILL)"}, "killed", "out of"),
+    "diverges": (
+        {"after": "with torch.no_grad(): next(self.model.parameters()).fill_(float('nan'))"},
+        "diverged",
+        "NaN",
+    ),
+    "answers too few": ({"predict": "return torch.zeros(3).long()"}, "output", "3 outputs for"),
+    "answers a list": ({"predict": "return [0] * len(inputs)"}, "output", "returned list"),
+    "answers logits": ({"predict": "return self.model(inputs, task)"}, "output", "shape"),
+    "answers reals": ({"predict": "return torch.zeros(len(inputs))"}, "output", "whole numbers"),
+    "answers nonsense": (
+        {"predict": "return torch.full((len(inputs),), 77)"},
+        "output",
+        "valid are 0 to 9",
+    ),
+    "reads past its budget": (
+        {"after": "for _ in experience.batches(32): pass"},
+        "budget",
+        "after the budget of experience 0",
+    ),
+    "asks for a reward": (
+        {"before": "experience.reward(torch.zeros(1), torch.zeros(1))"},
+        "contract",
+        "no verifier",
+    ),
+    "asks for prompts": ({"before": "experience.prompts"}, "exception", "no prompts"),
+    "eats memory": (
+        {"before": "self.hoard = [bytearray(1 << 26) for _ in range(64)]"},
+        "memory",
+        "memory",
+    ),
+    "eats tensors": ({"before": "torch.ones(1 << 36)"}, "memory", "alloc"),
+}
+
+
+@pytest.mark.parametrize("name", MISBEHAVING)
+def test_law_6_misbehaviour_becomes_a_reason(name, run, method_file):
+    places, kind, words = MISBEHAVING[name]
+    summary = run(method_file(**places), budget={"epochs": "1", "memory_bytes": str(1 << 29)})
+    (record,) = summary.results[0].evaluation
+    assert record.status == "failed"
+    assert record.score is None
+    assert record.failure.kind == kind
+    assert words in record.failure.reason
+    assert summary.failed == 1
+    assert record.cost.cpu_seconds > 0
+
+
+def test_law_6_endless_loop_that_ignores_sigterm_is_killed(run, method_file):
+    loop = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nwhile True: time.sleep(0.01)"
+    summary = run(method_file(before=loop), budget={"epochs": "1", "limit_seconds": "2"})
+    (record,) = summary.results[0].evaluation
+    assert record.failure.kind == "time-out"
+    assert "learn of experience 0" in record.failure.reason
+    assert "2 s" in record.failure.reason
+    assert record.cost.wall_seconds < 6
+
+
+def test_law_6_failure_keeps_the_last_of_the_log(run, method_file):
+    noise = "for i in range(40000): print('line', i)\nos.write(1, bytes(range(256)))\n1 / 0"
+    (record,) = run(method_file(before=noise)).results[0].evaluation
+    assert "line 39999" in record.failure.log
+    assert "ZeroDivisionError" in record.failure.log
+    assert "line 0\n" not in record.failure.log
+    assert len(record.failure.log.encode()) <= 3 * (64 << 10)  # undecodable bytes grow
+
+
+def test_law_6_endless_output_ends_with_the_time_limit(run, method_file):
+    summary = run(
+        method_file(before="while True: print('x' * 10000)"),
+        budget={"epochs": "1", "limit_seconds": "2"},
+    )
+    assert summary.results[0].evaluation[0].failure.kind == "time-out"
+
+
+def test_law_6_children_left_behind_are_killed(run, method_file, tmp_path):
+    mark = tmp_path / "alive"
+    orphan = f"""
+    if os.fork() == 0:
+        while True:
+            open({str(mark)!r}, 'a').write('x'); time.sleep(0.05)
+    """
+    run(method_file(start=orphan))
+    size = mark.stat().st_size if mark.exists() else 0
+    time.sleep(0.4)
+    assert (mark.stat().st_size if mark.exists() else 0) == size
+
+
+def test_law_6_one_bad_run_leaves_its_neighbour_bit_identical(run, method_file, store):
+    good = method_file("good.py")
+    bad = method_file("bad.py", step="os.kill(os.getpid(), signal.SIGSEGV)")
+    alone = run(good).results[0].evaluation[0]
+    for path in store.root.rglob("*.parquet"):
+        path.unlink()
+    beside = run(bad, good)
+    assert beside.results[0].evaluation[0].status == "failed"
+    again = beside.results[1].evaluation[0]
+    assert again.weights_sha256 == alone.weights_sha256
+    assert again.predictions == alone.predictions
+
+
+def test_law_10_same_key_same_bits(run, store):
+    first = run("er", "ewc")
+    for path in store.root.rglob("*.parquet"):
+        path.unlink()
+    second = run("er", "ewc")
+    volatile = {"started_at", "digest"} | {
+        n for n in schema.SCHEMA.names if "seconds" in n or "joules" in n or "memory" in n
+    }
+    for one, two in zip(first.results, second.results, strict=True):
+        a, b = schema.to_row(one.evaluation[0]), schema.to_row(two.evaluation[0])
+        assert a["weights_sha256"] is not None
+        for name in a.keys() - volatile - {"curve"}:
+            assert a[name] == b[name], name
+        assert [(p["samples_seen"], p["quality"]) for p in a["curve"]] == [
+            (p["samples_seen"], p["quality"]) for p in b["curve"]
+        ]
+
+
+def test_law_10_looking_at_a_run_changes_nothing(engine, method_file, tmp_path):
+    """Evaluation points inside `learn` leave weights as they would have been."""
+    disturbing = method_file(predict="torch.rand(5); self.model.eval()")
+    (scenario,) = find_scenarios(CLASS, "core")
+    request = study.Request(CLASS, (disturbing,), protocol="untuned", seeds=1)
+    hashes = []
+    for points in (1, 7):
+        store = Store.open(tmp_path / f"results-{points}")
+        entries, _ = study.prepare(request, engine, store)
+        looked_at = dataclasses.replace(scenario, points=points)
+        entry = dataclasses.replace(entries[0], scenario=looked_at)
+        (spec,) = protocol.plan_evaluation(entry.study, None)
+        record = engine.run([entry.job(spec, None)], store, lambda _: None).records[spec.key]
+        seen = [point.samples_seen for point in record.curve]
+        assert len(seen) == 5 * points
+        assert seen == sorted(seen)
+        hashes.append(record.weights_sha256)
+    assert hashes[0] == hashes[1]
+
+
+def test_law_3_no_label_and_no_test_order_reaches_the_method(run, method_file, tmp_path):
+    """Everything reachable from the problem and the test inputs is searched for answers."""
+    dump = tmp_path / "seen.npz"
+    save = f"np.savez({str(dump)!r}, x=inputs.numpy(), names=sorted(vars(self.problem)))"
+    (record,) = run(method_file(predict=save)).results[0].evaluation
+    assert record.status == "ok"
+    seen = np.load(dump)
+    (scenario,) = find_scenarios(CLASS, "core")
+    exam = Exams().get(scenario, "evaluation", 0)
+    last = exam.stream.tests[-1]
+    assert seen["x"].shape == last.inputs.shape
+    assert not np.array_equal(seen["x"], last.inputs), "test inputs come shuffled"
+    assert sorted(map(bytes, seen["x"])) == sorted(map(bytes, last.inputs))
+    assert not any("target" in n or "label" in n or "answer" in n for n in seen["names"])
+
+
+def test_law_7_predictions_rescore_to_the_stored_matrix(run):
+    (record,) = run("er").results[0].evaluation
+    (scenario,) = find_scenarios(CLASS, "core")
+    stream = scenario.build("evaluation", record.spec.seed)
+    for prediction in record.predictions:
+        outputs = np.array(prediction.integers).reshape(prediction.shape)
+        quality = scenario.quality(outputs, stream.tests[prediction.test].answers)
+        assert quality == record.quality_matrix[prediction.experience][prediction.test]
+    assert record.score == pytest.approx(np.mean(record.quality_matrix[-1]))
+
+
+def test_law_8_costs_are_measured_and_energy_says_how(run, method_file):
+    sleeping = method_file("sleeping.py", before="time.sleep(0.3)")
+    busy = method_file("busy.py", before="t = time.time()\nwhile time.time() < t + 0.3: pass")
+    records = [r.evaluation[0] for r in run(sleeping, busy).results]
+    for record in records:
+        cost = record.cost
+        assert cost.train_seconds > 5 * 0.3
+        assert cost.wall_seconds > cost.train_seconds
+        assert cost.samples_seen == 1297
+        assert cost.peak_memory_bytes > 1 << 20
+        assert cost.energy_provenance in ("estimated", "unknown")
+        assert (cost.energy_joules is None) == (cost.energy_provenance == "unknown")
+    asleep, awake = (r.cost for r in records)
+    assert awake.train_cpu_seconds > asleep.train_cpu_seconds + 1.0
+    if asleep.energy_joules is not None:
+        assert awake.energy_joules > 2 * asleep.energy_joules
+
+
+def test_changing_its_inputs_changes_only_the_methods_own_copy(run, method_file):
+    spoil = "experience.inputs.fill_(9.0)"
+    spoiled = method_file("spoils.py", before=spoil, predict="inputs.fill_(9.0)")
+    clean = method_file("clean.py")
+    before = run(clean, seeds=1).results[0].evaluation[0]
+    run(spoiled)
+    after = run(clean, seeds=2).results[0].evaluation[0]
+    assert before.weights_sha256 == after.weights_sha256
+
+
+def test_inline_runs_in_this_process_and_says_so(run, method_file, capfd):
+    target = method_file(start="print('here I am', os.getpid())")
+    (record,) = run(target, isolation="inline").results[0].evaluation
+    assert f"here I am {os.getpid()}" in capfd.readouterr().out
+    assert record.isolation == "inline"
+    (apart,) = run(target).results[0].evaluation
+    assert apart.isolation == "process"
+    assert apart.weights_sha256 == record.weights_sha256
+    assert apart.key != record.key

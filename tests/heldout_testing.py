@@ -1,0 +1,51 @@
+"""What tests of the command line share: a method to spoil, and how `bench` is called."""
+
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PLUGIN = ROOT / "tests" / "plugin"
+
+METHOD = """
+import os, signal, sys, time, ctypes
+from dataclasses import dataclass
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+@dataclass
+class Mine:
+    lr: float = 0.1
+
+    def start(self, problem):
+        self.problem = problem
+        self.model = problem.model()
+        self.optimizer = torch.optim.SGD(self.model.parameters(), self.lr)
+        {start}
+
+    def learn(self, experience):
+        {before}
+        for x, y in experience.batches(32):
+            loss = F.cross_entropy(self.model(x, experience.task), y)
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+            {step}
+        {after}
+
+    def predict(self, inputs, task=None):
+        {predict}
+        return self.model(inputs, task).argmax(1)
+"""
+
+
+def command(*arguments):
+    """`bench ARGUMENTS` as the console script runs it."""
+    return [sys.executable, "-c", "from harness.cli import main; main()", *arguments]
+
+
+def environment():
+    """This process' environment, with the test plugin installed beside us."""
+    paths = [str(PLUGIN), str(ROOT), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
