@@ -83,7 +83,7 @@ class LocalEngine:
             self._probe.close()
 
     def describe(self, target: str) -> dict[str, Any]:
-        """What a method declares (`harness.candidate.describe`), asked in a process of its own."""
+        """What a method declares (`harness.loading.describe`), asked in a process of its own."""
         with self._child(None) as child:
             child.channel.socket.settimeout(DESCRIBE_SECONDS)
             child.channel.send("describe", {"target": target})

@@ -160,8 +160,8 @@ def to_row(record: Record) -> dict[str, Any]:
     row["untrained_quality"] = (
         None if record.untrained_quality is None else list(record.untrained_quality)
     )
-    row["curve"] = [dataclasses.asdict(point) for point in record.curve]
-    row["predictions"] = [_plain(dataclasses.asdict(p)) for p in record.predictions]
+    row["curve"] = [vars(point) for point in record.curve]
+    row["predictions"] = [vars(prediction) for prediction in record.predictions]
     row["failure_kind"] = failure.kind if failure else None
     row["failure_reason"] = failure.reason if failure else None
     row["failure_log"] = failure.log if failure else None
@@ -228,10 +228,6 @@ def selection_from_json(text: str) -> Selection:
             "cost": TuningCost(**data["cost"]),
         }
     )
-
-
-def _plain(prediction: dict[str, Any]) -> dict[str, Any]:
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in prediction.items()}
 
 
 def _prediction(row: Mapping[str, Any]) -> Prediction:

@@ -156,7 +156,8 @@ def _encoded(table: pa.Table) -> bytes:
 def read_file(path: Path) -> pa.Table:
     """One Parquet file of ours, page checksums verified, columns as this version knows them."""
     try:
-        metadata = pq.read_metadata(path).metadata or {}
+        file = pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False)
+        metadata = file.metadata.metadata or {}
         version = int(metadata.get(schema.VERSION_KEY, b"0"))
         if version > schema.VERSION:
             raise NewerSchemaError(
@@ -165,7 +166,7 @@ def read_file(path: Path) -> pa.Table:
             )
         if version < 1:
             raise HeldoutError(f"{path}: not a heldout record; move it out of the results folder")
-        table = pq.ParquetFile(path, page_checksum_verification=True).read()
+        table = file.read(use_threads=False)
         return table.select(schema.SCHEMA.names).cast(schema.SCHEMA)
     except (OSError, pa.ArrowException, ValueError, KeyError) as error:
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -222,6 +223,7 @@ def _cache_schema() -> pa.Schema:
 
 def _files(root: Path) -> Iterator[tuple[str, str]]:
     """(path below root, size and time of change) of every visible Parquet file."""
+    prefix = len(os.path.join(root, ""))  # noqa: PTH118
     for folder, folders, names in os.walk(root):
         folders[:] = [f for f in folders if not f.startswith(".")]
         for name in names:
@@ -229,7 +231,7 @@ def _files(root: Path) -> Iterator[tuple[str, str]]:
                 path = os.path.join(folder, name)  # noqa: PTH118 - Path doubles the scan's time
                 with contextlib.suppress(FileNotFoundError):
                     stat = os.stat(path)  # noqa: PTH116
-                    yield os.path.relpath(path, root), f"{stat.st_size}:{stat.st_mtime_ns}"
+                    yield path[prefix:], f"{stat.st_size}:{stat.st_mtime_ns}"
 
 
 def _load_cache(root: Path, files: dict[str, str]) -> tuple[dict[str, str], pa.Table]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness import loading
 from harness.channel import ChannelError, Message
 from harness.contract import Array, Audit, Constraint, Scenario
 from harness.errors import RunFailure
@@ -44,15 +45,13 @@ class Judge:
         from safetensors import SafetensorError
         from safetensors.torch import load
 
-        from harness import candidate
-
         if len(delivered.arrays) != 1:
             raise ChannelError("a delivery without weights")
         try:
             weights = load(delivered.arrays[0].tobytes())
         except (SafetensorError, ValueError, KeyError) as error:
             raise RunFailure("weights", f"the delivered weights cannot be read: {error}") from error
-        model = candidate.call(self._exam.stream.model)
+        model = loading.call(self._exam.stream.model)
         try:
             model.load_state_dict(weights)
         except RuntimeError as error:
@@ -64,7 +63,7 @@ class Judge:
         named = self._exam.stream.constraint
         if named is None:
             return None
-        constraint: Constraint = candidate.call(named)
+        constraint: Constraint = loading.call(named)
         self._audit = constraint.audit(weights)
         if required and self._audit.violations:
             raise RunFailure("constraint", "; ".join(self._audit.violations))
