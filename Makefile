@@ -4,6 +4,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 CORE := $(VENV)/.core-installed
 DEV := $(VENV)/.dev-installed
+JOBS ?= 2
 
 .PHONY: help demo check test slow clean
 
@@ -19,12 +20,12 @@ $(CORE): pyproject.toml constraints.txt | $(BIN)/python
 
 $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install -c constraints.txt -e '.[dev]'
-	@touch $@ $(CORE)
+	@touch $(CORE) $@
 
-demo: $(CORE)  ## the main job: tune and judge two methods, build the leaderboard (under demo/)
-	$(BIN)/bench run continual er --results demo/results --jobs 2
-	$(BIN)/bench run continual finetune --results demo/results --jobs 2
-	$(BIN)/bench run continual joint --results demo/results --jobs 2
+demo: $(CORE)  ## the main job: tune and judge a method, its floor and its ceiling; build the leaderboard
+	$(BIN)/bench run continual er --results demo/results --jobs $(JOBS)
+	$(BIN)/bench run continual finetune --results demo/results --jobs $(JOBS)
+	$(BIN)/bench run continual joint --results demo/results --jobs $(JOBS)
 	$(BIN)/bench leaderboard build --results demo/results --out demo/site
 
 check: $(DEV)  ## lint and types
@@ -33,7 +34,7 @@ check: $(DEV)  ## lint and types
 	$(BIN)/mypy
 
 test: $(DEV)  ## every test that is not marked slow
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n $(JOBS)
 
 slow: $(DEV)  ## the tests that take minutes
 	$(BIN)/pytest -m slow

@@ -193,7 +193,7 @@ def _entry(
         method_hash=facts.source_hash,
         defaults=facts.defaults,
         space=facts.dimensions,
-        budget=dataclasses.asdict(budget),
+        budget=_limits(budget),
         threads=request.threads,
         device=request.device,
         libraries=machine.libraries(),
@@ -210,6 +210,14 @@ def _entry(
             "needs two problems (law 1)"
         )
     return Entry(study, scenario, method.target, budget == scenario.budget)
+
+
+def _limits(budget: Budget) -> dict[str, Any]:
+    """The budget as JSON, in which 10 and 10.0 epochs are the same."""
+    limits = dataclasses.asdict(budget)
+    for name in ("epochs", "seconds", "limit_seconds"):
+        limits[name] = None if limits[name] is None else float(limits[name])
+    return limits
 
 
 def content_hash(scenario: Scenario) -> str:

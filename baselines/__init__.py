@@ -1,0 +1,1 @@
+"""Methods under test, one file each."""

@@ -1,0 +1,1 @@
+"""Methods for learning from a stream of experiences."""

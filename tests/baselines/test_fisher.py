@@ -1,0 +1,84 @@
+"""The diagonal Fisher information against a twin that follows the formula word for word."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from baselines.shared import fisher
+from suites.shared.networks import mlp
+
+
+def reference(model: nn.Module, inputs: Tensor, task: int | None) -> dict[str, Tensor]:
+    """mean_x sum_y p(y|x) (d log p(y|x) / d theta)^2, one sample and one label at a time."""
+    total = {name: torch.zeros_like(p) for name, p in model.named_parameters()}
+    for x in inputs:
+        labels = range(model(x[None], task).shape[1])
+        for y in labels:
+            log_p = model(x[None], task).log_softmax(1)[0, y]
+            if log_p == -torch.inf:
+                continue
+            model.zero_grad()
+            log_p.backward()
+            for name, p in model.named_parameters():
+                assert p.grad is not None
+                total[name] += log_p.exp().detach() * p.grad.square()
+    model.zero_grad()
+    return {name: t / len(inputs) for name, t in total.items()}
+
+
+@pytest.fixture
+def inputs() -> Tensor:
+    return torch.rand(23, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+def network(heads: list[list[int]] | None) -> nn.Module:
+    torch.manual_seed(5)
+    return mlp(6, [8, 7], 5, heads).double()
+
+
+@pytest.mark.parametrize("heads", [None, [[3, 0], [1, 2, 4]]])
+@pytest.mark.parametrize("task", [0, 1])
+@pytest.mark.parametrize("chunk", [1, 10, 100])
+def test_equals_the_reference(
+    inputs: Tensor, heads: list[list[int]] | None, task: int, chunk: int
+) -> None:
+    model = network(heads)
+    found = fisher.diagonal(model, inputs, task, chunk)
+    expected = reference(model, inputs, task)
+    assert list(found) == list(expected)
+    for name, value in found.items():
+        assert value.isfinite().all()
+        torch.testing.assert_close(value, expected[name], rtol=1e-10, atol=1e-15)
+
+
+def test_equals_the_closed_form_of_softmax_regression(inputs: Tensor) -> None:
+    model = nn.Linear(6, 4).double()
+
+    class WithTask(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = model
+
+        def forward(self, x: Tensor, task: int | None = None) -> Tensor:
+            return self.linear(x)
+
+    found = fisher.diagonal(WithTask(), inputs)
+    p = model(inputs).softmax(1).detach()
+    variance = p * (1 - p)  # (N, 4): of the label's indicator
+    torch.testing.assert_close(found["linear.bias"], variance.mean(0))
+    torch.testing.assert_close(found["linear.weight"], variance.T @ inputs.square() / len(inputs))
+
+
+def test_the_other_heads_have_none_and_the_model_is_left_alone(inputs: Tensor) -> None:
+    model = network([[3, 0], [1, 2, 4]])
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    found = fisher.diagonal(model, inputs, 0)
+    bias = found["layers.4.bias"]
+    assert (bias[[0, 3]] > 0).all()
+    assert (bias[[1, 2, 4]] == 0).all()
+    for name, p in model.named_parameters():
+        assert torch.equal(p, before[name])
+        assert p.grad is None
+    assert not any(value.requires_grad for value in found.values())
