@@ -24,6 +24,7 @@ from harness.errors import RunFailure
 from harness.experience import Ledger, StreamExperience
 from harness.fingerprint import of_weights
 from harness.loading import call, describe, explained, load_method, named
+from harness.tensors import ENCODED, as_array
 
 
 class CandidateProblem:
@@ -220,7 +221,9 @@ class Candidate:
         model = getattr(self._method, "model", None)
         if not isinstance(model, nn.Module):
             raise RunFailure("contract", "this scenario asks for weights: set self.model")
-        weights = {name: t.detach().cpu().contiguous().clone() for name, t in _state(model)}
+        tensors = dict(_state(model))
+        tensors |= {ENCODED + n: t for n, t in getattr(self._method, "encoded", {}).items()}
+        weights = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
         content = np.frombuffer(save(weights), np.uint8)
         self._channel.send("delivered", arrays=[content])
 
@@ -287,15 +290,6 @@ def _undisturbed(rng: torch.Generator, model: Any) -> Iterator[None]:
 def _report(channel: Channel, kind: str, reason: str) -> None:
     with contextlib.suppress(OSError, ChannelError):
         channel.send("failed", {"kind": kind, "reason": reason[:4000]})
-
-
-def as_array(values: Tensor | Array) -> Array:
-    """A CPU array the channel can carry; bfloat16 has no numpy type and becomes float32."""
-    if isinstance(values, Tensor):
-        values = values.detach().cpu()
-        array: Array = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
-        return array
-    return values
 
 
 def _state(model: nn.Module) -> list[tuple[str, Tensor]]:

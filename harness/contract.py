@@ -57,7 +57,8 @@ class Method(Protocol):
 
         A method may declare a second parameter `task`: the position in the stream (int) that the
         inputs belong to where the scenario reveals it, else None. Not called where the scenario
-        asks for weights; there `self.model` is the deliverable.
+        asks for weights; there `self.model` is the deliverable, and `self.encoded` (a mapping of
+        names to tensors) whatever a constraint asks for beside it.
         """
 
 
@@ -270,17 +271,27 @@ class Stream:
 
 
 @dataclass(frozen=True)
+class Point:
+    """Where a run stood at one evaluation. Time and samples count learning only."""
+
+    experience: int  # position in the stream of the experience being learned
+    samples_seen: int
+    train_seconds: float
+    train_cpu_seconds: float
+    quality: float  # mean over the tests of experiences begun so far
+    constraint_met: bool | None = None  # by the weights at this point; None without a constraint
+    measures: Mapping[str, float] = field(default_factory=dict)  # of the audit at this point
+
+
+@dataclass(frozen=True)
 class Trace:
-    """What the harness saw of one run, handed to `Scenario.metrics`.
+    """What the harness saw of one run, handed to `Scenario.metrics`."""
 
-    `quality` is (points, tests) float64, one row per evaluation at the end of an experience;
-    `untrained` is (tests,), the same for the network before any training, or None where the
-    scenario does not ask for it; `measures` are numbers from audits of delivered weights.
-    """
-
-    quality: Array
-    untrained: Array | None = None
-    measures: Mapping[str, float] = field(default_factory=dict)
+    quality: Array  # (experiences, tests) float64, after learning each experience
+    untrained: Array | None = None  # (tests,), before any training; None if not asked for
+    points: tuple[Point, ...] = ()  # every evaluation, the one after the last batch at the end
+    measures: Mapping[str, float] = field(default_factory=dict)  # of the final weights
+    spent: Mapping[str, int] = field(default_factory=dict)  # as `Cost.spent` in the record
 
 
 @dataclass(frozen=True)
@@ -294,8 +305,12 @@ class Audit:
 class Constraint(Protocol):
     """What delivered weights must satisfy, e.g. a share of zeros."""
 
-    def audit(self, weights: Mapping[str, Tensor]) -> Audit:
-        """Check the delivered state dict, parameters and buffers, in the harness' process."""
+    def audit(self, weights: Mapping[str, Tensor], encoded: Mapping[str, Tensor]) -> Audit:
+        """Check the delivered state dict, parameters and buffers, in the harness' process.
+
+        `encoded` is what the method delivered beside it as `self.encoded`, a mapping of names to
+        tensors (codes and scales, say) from which the constraint can rebuild the weights.
+        """
 
 
 @dataclass(frozen=True)

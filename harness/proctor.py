@@ -19,12 +19,12 @@ import numpy as np
 
 from harness import seeds
 from harness.channel import Channel, ChannelError, Message
-from harness.contract import Array, Trace
+from harness.contract import Array, Point, Trace
 from harness.errors import RunFailure
 from harness.exam import Exam, checked
 from harness.forkserver import Exit
 from harness.meter import Stopwatch, resident_bytes
-from harness.record import Cost, CurvePoint, Failure, Prediction, RunSpec
+from harness.record import Cost, Failure, Prediction, RunSpec
 from harness.weights import Judge, name_of
 
 LOG_BYTES = 64 << 10
@@ -61,7 +61,7 @@ class Outcome:
     quality_matrix: tuple[tuple[float, ...], ...] = ()
     untrained_quality: tuple[float, ...] | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
-    curve: tuple[CurvePoint, ...] = ()
+    curve: tuple[Point, ...] = ()
     predictions: tuple[Prediction, ...] = ()
     parameters: int | None = None
     weights_sha256: str | None = None
@@ -105,7 +105,7 @@ class _Sitting:
         self._predictions: list[Prediction] = []
         self._end: Mapping[str, Any] = {}
         self._start_memory: int | None = None
-        self.curve: list[CurvePoint] = []
+        self.curve: list[Point] = []
         self.log = bytearray()
 
     # --- the order of execution --------------------------------------------------------------
@@ -183,13 +183,14 @@ class _Sitting:
                 self._predictions.append(_prediction(i, j, outputs))
         seen = row[: i + 1] if len(row) == len(self._stream.steps) else row
         self.curve.append(
-            CurvePoint(
+            Point(
                 i,
                 int(self._counts["samples_seen"]),
                 self._watch.train_seconds,
                 self._watch.train_cpu_seconds,
                 float(np.mean(seen)),
                 met,
+                self._judge.audited(),
             )
         )
         return row
@@ -340,9 +341,6 @@ class _Sitting:
     def cost(self, wall_seconds: float, ended: Exit | None) -> Cost:
         """What the run spent."""
         watch, counts, seconds = self._watch, self._counts, self._limits["seconds"]
-        spent = {str(k): int(v) for k, v in dict(counts.get("spent", {})).items()}
-        if self._reward_calls:
-            spent["reward_calls"] = self._reward_calls
         return Cost(
             wall_seconds=wall_seconds,
             cpu_seconds=ended.cpu_seconds if ended else None,
@@ -354,16 +352,22 @@ class _Sitting:
             start_memory_bytes=self._start_memory,
             samples_seen=counts.get("samples_seen"),
             samples_read=counts.get("samples_read"),
-            spent=spent,
+            spent=self._spent(),
             overrun_seconds=None if seconds is None else max(0.0, watch.train_seconds - seconds),
         )
+
+    def _spent(self) -> dict[str, int]:
+        spent = {str(k): int(v) for k, v in dict(self._counts.get("spent", {})).items()}
+        return spent | ({"reward_calls": self._reward_calls} if self._reward_calls else {})
 
     def outcome(self) -> Outcome:
         """What a run that went through is worth."""
         trace = Trace(
             np.array(self._matrix),
             None if self._untrained is None else np.array(self._untrained),
+            tuple(self.curve),
             self._judge.measures(),
+            self._spent(),
         )
         return Outcome(
             Cost(),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from harness.contract import CONTRACT_VERSION, Scalar, SideName
+from harness.contract import CONTRACT_VERSION, Point, Scalar, SideName
 from harness.fingerprint import digest
 
 Phase = Literal["tuning", "evaluation", "reproduction"]
@@ -70,18 +70,6 @@ class RunSpec:
         """How progress lines and errors call this run."""
         what = f"trial {self.trial}" if self.trial is not None else self.phase
         return f"{self.method} on {self.suite}/{self.scenario}, {what}, seed {self.seed}"
-
-
-@dataclass(frozen=True)
-class CurvePoint:
-    """Where a run stood at one evaluation. Time and samples count learning only."""
-
-    experience: int  # position in the stream of the experience being learned
-    samples_seen: int
-    train_seconds: float
-    train_cpu_seconds: float
-    quality: float | None  # mean over the tests of experiences begun so far; None if not finite
-    constraint_met: bool | None = None  # by the weights at this point; None without a constraint
 
 
 @dataclass(frozen=True)
@@ -192,7 +180,7 @@ class Record:
     metrics: Mapping[str, float] = field(default_factory=dict)
     quality_matrix: tuple[tuple[float, ...], ...] = ()  # (experiences, tests)
     untrained_quality: tuple[float, ...] | None = None  # (tests,)
-    curve: tuple[CurvePoint, ...] = ()
+    curve: tuple[Point, ...] = ()
     predictions: tuple[Prediction, ...] = ()
     parameters: int | None = None  # of the delivered network
     weights_sha256: str | None = None

@@ -9,10 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
+from harness.contract import Point
 from harness.fingerprint import digest
 from harness.record import (
     Cost,
-    CurvePoint,
     Failure,
     Machine,
     Prediction,
@@ -36,6 +36,7 @@ CURVE = pa.list_(
             pa.field("train_cpu_seconds", _REAL),
             pa.field("quality", _REAL),
             pa.field("constraint_met", _FLAG),
+            pa.field("measures", pa.map_(_TEXT, _REAL)),
         ]
     )
 )
@@ -45,7 +46,7 @@ PREDICTIONS = pa.list_(
             pa.field("experience", pa.int32()),
             pa.field("test", pa.int32()),
             pa.field("shape", pa.list_(pa.int32())),
-            pa.field("integers", pa.list_(pa.int32())),
+            pa.field("integers", pa.list_(_INT)),
             pa.field("reals", pa.list_(pa.float64())),
         ]
     )
@@ -160,11 +161,11 @@ def to_row(record: Record) -> dict[str, Any]:
     row["untrained_quality"] = (
         None if record.untrained_quality is None else list(record.untrained_quality)
     )
-    row["curve"] = [vars(point) for point in record.curve]
+    row["curve"] = [vars(p) | {"measures": sorted(p.measures.items())} for p in record.curve]
     row["predictions"] = [vars(prediction) for prediction in record.predictions]
     row["failure_kind"] = failure.kind if failure else None
-    row["failure_reason"] = failure.reason if failure else None
-    row["failure_log"] = failure.log if failure else None
+    row["failure_reason"] = _valid(failure.reason) if failure else None
+    row["failure_log"] = _valid(failure.log) if failure else None
     row["selection_id"] = selection.id if selection else None
     row["selection"] = (
         json.dumps(dataclasses.asdict(selection), sort_keys=True) if selection else None
@@ -175,6 +176,11 @@ def to_row(record: Record) -> dict[str, Any]:
     row["digest"] = ""
     (row,) = pa.Table.from_pylist([row], schema=SCHEMA).to_pylist()  # as a reader will see it
     return row | {"digest": row_digest(row)}
+
+
+def _valid(text: str) -> str:
+    """The text without lone surrogates, which odd file names bring along and UTF-8 cannot hold."""
+    return text.encode(errors="replace").decode()
 
 
 def row_digest(row: Mapping[str, Any]) -> str:
@@ -208,7 +214,7 @@ def from_row(row: Mapping[str, Any]) -> Record:
         metrics=dict(row["metrics"]),
         quality_matrix=tuple(tuple(line) for line in row["quality_matrix"]),
         untrained_quality=None if untrained is None else tuple(untrained),
-        curve=tuple(CurvePoint(**point) for point in row["curve"]),
+        curve=tuple(Point(**p | {"measures": dict(p["measures"])}) for p in row["curve"]),
         predictions=tuple(_prediction(p) for p in row.get("predictions") or ()),
         parameters=row["parameters"],
         weights_sha256=row["weights_sha256"],

@@ -13,9 +13,10 @@ from harness.channel import ChannelError, Message
 from harness.contract import Array, Audit, Constraint, Scenario
 from harness.errors import RunFailure
 from harness.exam import Exam
+from harness.fingerprint import of_weights
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
 
 def warm_up(scenario: Scenario) -> None:
@@ -45,12 +46,17 @@ class Judge:
         from safetensors import SafetensorError
         from safetensors.torch import load
 
+        from harness.tensors import ENCODED, as_array
+
         if len(delivered.arrays) != 1:
             raise ChannelError("a delivery without weights")
         try:
-            weights = load(delivered.arrays[0].tobytes())
+            tensors = load(delivered.arrays[0].tobytes())
         except (SafetensorError, ValueError, KeyError) as error:
             raise RunFailure("weights", f"the delivered weights cannot be read: {error}") from error
+        cut = len(ENCODED)
+        encoded = {n[cut:]: t for n, t in tensors.items() if n.startswith(ENCODED)}
+        weights = {n: t for n, t in tensors.items() if not n.startswith(ENCODED)}
         model = loading.call(self._exam.stream.model)
         try:
             model.load_state_dict(weights)
@@ -59,12 +65,12 @@ class Judge:
             raise RunFailure("weights", f"the weights do not fit the network: {first}") from error
         self._model = model.eval()
         self.parameters = sum(p.numel() for p in model.parameters())
-        self.sha256 = _sha256(weights)
+        self.sha256 = of_weights({n: as_array(t) for n, t in weights.items()})
         named = self._exam.stream.constraint
         if named is None:
             return None
         constraint: Constraint = loading.call(named)
-        self._audit = constraint.audit(weights)
+        self._audit = constraint.audit(weights, encoded)
         if required and self._audit.violations:
             raise RunFailure("constraint", "; ".join(self._audit.violations))
         return not self._audit.violations
@@ -84,6 +90,10 @@ class Judge:
                 parts.append(outputs.cpu().numpy())
         return np.concatenate(parts)
 
+    def audited(self) -> Mapping[str, float]:
+        """Numbers from the audit of the last delivery."""
+        return self._audit.measures
+
     def measures(self) -> Mapping[str, float]:
         """Numbers from the audit and from the scenario's own measuring of the last delivery."""
         measure = self._exam.scenario.measure
@@ -97,10 +107,3 @@ def name_of(function: Callable[..., Any] | None) -> str:
     name = function.__module__
     place = name if "." in name else sys.modules[name].__file__  # a lone file may be on no path
     return f"{place}:{function.__qualname__}"
-
-
-def _sha256(weights: Mapping[str, Tensor]) -> str:
-    from harness import candidate
-    from harness.fingerprint import of_weights
-
-    return of_weights({n: candidate.as_array(t) for n, t in weights.items()})

@@ -189,7 +189,9 @@ def test_law_7_predictions_rescore_to_the_stored_matrix(run):
 
 def test_law_8_costs_are_measured_and_energy_says_how(run, method_file):
     sleeping = method_file("sleeping.py", before="time.sleep(0.3)")
-    busy = method_file("busy.py", before="t = time.time()\nwhile time.time() < t + 0.3: pass")
+    busy = method_file(
+        "busy.py", before="t = time.process_time()\nwhile time.process_time() < t + 0.3: pass"
+    )
     records = [r.evaluation[0] for r in run(sleeping, busy).results]
     for record in records:
         cost = record.cost

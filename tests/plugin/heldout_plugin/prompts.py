@@ -20,7 +20,7 @@ class Sparse:
 
     share: float
 
-    def audit(self, weights):
+    def audit(self, weights, encoded):
         nonzero = sum(int((w != 0).sum()) for w in weights.values())
         found = nonzero / sum(w.numel() for w in weights.values())
         violations = ()
