@@ -49,12 +49,12 @@ class SharedArray:
     """An array in sealed anonymous memory, handed to any number of processes without a copy."""
 
     def __init__(self, array: Array) -> None:
-        array = np.ascontiguousarray(array)
+        self.fd = -1
         self.shape, self.dtype = array.shape, array.dtype.name
         if self.dtype not in DTYPES:
             raise ChannelError(f"arrays of {self.dtype} cannot be handed over")
         self.fd = os.memfd_create("heldout", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        view = memoryview(array.tobytes())
+        view = memoryview(array.astype(array.dtype.newbyteorder("="), copy=False).tobytes())
         while view:
             view = view[os.write(self.fd, view) :]
         fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, _SEALS)
@@ -123,7 +123,8 @@ class Channel:
                 read(fd, dtype, shape) for fd, (dtype, shape) in zip(fds, described, strict=True)
             )
             return Message(str(head["kind"]), dict(head["data"]), arrays)
-        except (ValueError, KeyError, TypeError, OSError, MemoryError) as error:
+        except (ValueError, LookupError, TypeError, ArithmeticError, OSError, MemoryError,
+                RecursionError) as error:  # fmt: skip
             raise ChannelError(f"no message of ours ({error})") from error
         finally:
             for fd in fds:

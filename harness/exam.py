@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from harness import seeds
-from harness.channel import SharedArray
+from harness.channel import DTYPES, SharedArray
 from harness.contract import Array, Outputs, Scenario, SideName, Stream
 from harness.errors import HeldoutError, RunFailure
 from harness.fingerprint import of_arrays
@@ -114,6 +114,13 @@ def _check_stream(stream: Stream, scenario: Scenario, side: SideName) -> None:
     where = f"{scenario.id}, {side} side"
     if not stream.steps or not stream.tests:
         raise HeldoutError(f"{where}: a stream needs at least one experience and one test")
+    handed_out = [a for step in stream.steps for a in step.arrays.values()]
+    for array in [*handed_out, *(test.inputs for test in stream.tests)]:
+        if array.ndim < 1 or array.dtype.name not in DTYPES:
+            raise HeldoutError(
+                f"{where}: an array of type {array.dtype} and shape {array.shape} cannot be handed "
+                f"out; it needs a first dimension and one of the types {', '.join(sorted(DTYPES))}"
+            )
     for i, step in enumerate(stream.steps):
         sizes = {len(a) for a in step.arrays.values()}
         if len(sizes) != 1 or 0 in sizes:

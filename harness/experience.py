@@ -6,6 +6,8 @@ the method.
 
 from __future__ import annotations
 
+import math
+import operator
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -32,6 +34,10 @@ class Ledger:
 
     def spend(self, name: str, amount: int) -> None:
         """Count, and fail past the limit."""
+        try:
+            amount = operator.index(amount)
+        except TypeError as error:
+            raise RunFailure("contract", f"spend({name}={amount!r}): not a whole number") from error
         if amount < 0:
             raise RunFailure("budget", f"spend({name}={amount}): amounts cannot be negative")
         total = self.spent.get(name, 0) + amount
@@ -131,12 +137,11 @@ class StreamExperience:
         if self._evaluate is None or self._points <= 1:
             return
         budget = self._ledger.budget
+        share = self._train_seconds() / (budget.seconds or math.inf)
         if budget.steps is not None:
-            share = self._steps / budget.steps
-        elif budget.epochs is not None:
-            share = self._seen / (budget.epochs * self._size)
-        else:
-            share = self._train_seconds() / (budget.seconds or budget.limit_seconds)
+            share = max(share, self._steps / budget.steps)
+        if budget.epochs is not None:
+            share = max(share, self._seen / (budget.epochs * self._size))
         due = min(int(share * self._points + 1e-9), self._points - 1)
         if due > self._evaluated:
             self._evaluated = due

@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 import tokenize
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,10 @@ import numpy as np
 
 from harness.contract import Array
 from harness.errors import HeldoutError
+
+LAYOUT = ("NEWLINE", "INDENT", "DEDENT")
+Position = tuple[int, int]
+"""Line, from 1, and column, from 0."""
 
 
 def canonical_json(value: Any) -> str:
@@ -31,6 +35,8 @@ def of_arrays(arrays: Iterable[Array]) -> str:
     """SHA-256 of arrays: element type, shape and content, in order."""
     sha = hashlib.sha256()
     for array in arrays:
+        if array.dtype.hasobject:
+            raise TypeError("arrays of object have no content to hash, only addresses")
         sha.update(f"{array.dtype.str}{array.shape}".encode())
         sha.update(np.ascontiguousarray(array).tobytes())
     return sha.hexdigest()
@@ -48,13 +54,15 @@ def of_source(path: Path) -> str:
     """SHA-256 of a Python file and of every file beside it that it imports, followed to the end.
 
     "Beside it" is the package tree the file belongs to, or its folder where it is no package:
-    installed libraries enter a run's key by version instead. Comments, docstrings, blank lines
-    and the file's own name do not count, so that explaining a method does not make its rows stale.
+    installed libraries enter a run's key by version instead. Comments, docstrings, blank lines,
+    spacing and the file's own name do not count, so that explaining a method does not make its
+    rows stale.
     """
     path = path.resolve()
     root = _import_root(path)
-    seen: dict[Path, str] = {}
-    queue = [path]
+    top = root / path.relative_to(root).parts[0] if path.parent != root else root
+    seen: dict[Path, list[str]] = {}
+    queue = [path, *_inits(path, top)]
     while queue:
         file = queue.pop()
         if file in seen:
@@ -62,9 +70,11 @@ def of_source(path: Path) -> str:
         text = _read(file)
         tree = _parse(text, file)
         seen[file] = _meaning(text, tree)
-        queue.extend(_siblings(tree, file, root))
+        for found in _imports(tree, file, root):
+            if found.is_file() and found.is_relative_to(top):
+                queue += [found, *_inits(found, top)]
     names = {f: "" if f == path else f.relative_to(root).as_posix() for f in seen}
-    return digest(sorted([names[f], text] for f, text in seen.items()))
+    return digest(sorted([names[f], *tokens] for f, tokens in seen.items()))
 
 
 def _read(path: Path) -> str:
@@ -93,59 +103,84 @@ def _import_root(path: Path) -> Path:
     return folder
 
 
-def _siblings(tree: ast.Module, file: Path, root: Path) -> list[Path]:
-    """The files under the same top-level package (or folder) that `tree` imports."""
-    in_package = file.parent != root
-    top = root / file.relative_to(root).parts[0] if in_package else root
-    found: list[Path] = []
+def _inits(path: Path, top: Path) -> list[Path]:
+    """The `__init__.py` files that Python runs on the way from `top` to the file."""
+    folders = [folder for folder in path.parents if folder.is_relative_to(top)]
+    return [folder / "__init__.py" for folder in folders if (folder / "__init__.py").is_file()]
+
+
+def _imports(tree: ast.Module, file: Path, root: Path) -> Iterator[Path]:
+    """Where the modules that a file imports would be, if they are beside it."""
     for node in ast.walk(tree):
-        names: list[str] = []
-        base = root
+        base, names = root, []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
+            if node.level > len(file.parents):
+                continue  # above the file system's root: Python will refuse it
             if node.level:
                 base = file.parents[node.level - 1]
+                yield base / "__init__.py"
             module = node.module or ""
-            names = [module] if module else []
-            names += [f"{module}.{alias.name}".strip(".") for alias in node.names]
+            names = [module, *(f"{module}.{alias.name}" for alias in node.names)]
         for name in names:
-            place = base.joinpath(*name.split("."))
-            for candidate in (place.with_suffix(".py"), place / "__init__.py"):
-                if candidate.is_file() and candidate.is_relative_to(top):
-                    found.append(candidate)
+            place = base.joinpath(*name.strip(".").split("."))
+            yield place / "__init__.py"
+            if place.name:
+                yield place.with_name(f"{place.name}.py")
+
+
+def _meaning(text: str, tree: ast.Module) -> list[str]:
+    """The tokens of a source text without comments, docstrings and layout.
+
+    Tokens are compared instead of `ast.unparse`, whose output differs between Python versions. An
+    f-string is one token here, as it was before Python 3.12.
+    """
+    lines = text.split("\n")
+    spans = sorted(_bare_strings(tree, lines))
+    found: list[str] = []
+    fstring: list[tuple[int, int]] = []  # where the open ones began
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        kind = tokenize.tok_name[token.type]
+        if kind in ("COMMENT", "NL", "ENCODING", "ENDMARKER"):
+            continue
+        if any(start <= token.start < end for start, end in spans):
+            continue
+        if kind == "FSTRING_START":
+            fstring.append(token.start)
+        if kind == "FSTRING_END":
+            start = fstring.pop()
+            if not fstring:
+                found.append(_between(lines, start, token.end))
+        elif not fstring:
+            layout = kind in LAYOUT
+            if kind != "NEWLINE" or (found and found[-1] not in LAYOUT):
+                found.append(kind if layout else token.string)
     return found
 
 
-def _meaning(text: str, tree: ast.Module) -> str:
-    """The source without comments, docstrings, blank lines and trailing space.
-
-    Works on text positions instead of `ast.unparse`, whose output differs between Python versions.
-    """
-    lines = [line.encode() for line in text.splitlines()]  # the parser counts columns in bytes
+def _bare_strings(tree: ast.Module, lines: list[str]) -> Iterator[tuple[Position, Position]]:
+    """(start, end) of every string that stands alone as a statement, in tokenizer positions."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            for statement in filter(_is_bare_string, node.body):
-                _blank(lines, statement)
-    cut = [line.decode() for line in lines]
-    for token in tokenize.generate_tokens(io.StringIO("\n".join(cut) + "\n").readline):
-        if token.type == tokenize.COMMENT:
-            row, column = token.start
-            cut[row - 1] = cut[row - 1][:column]
-    return "\n".join(line.rstrip() for line in cut if line.strip())
+        if (
+            isinstance(node, ast.Expr)
+            and isinstance(node.value, ast.Constant)
+            and isinstance(node.value.value, str)
+        ):
+            last = node.end_lineno or node.lineno
+            yield (
+                (node.lineno, _column(lines[node.lineno - 1], node.col_offset)),
+                (last, _column(lines[last - 1], node.end_col_offset or 0)),
+            )
 
 
-def _blank(lines: list[bytes], statement: ast.stmt) -> None:
-    """Cut the statement's text out of the lines, leaving what stands beside it."""
-    first, last = statement.lineno - 1, (statement.end_lineno or statement.lineno) - 1
-    before = lines[first][: statement.col_offset]
-    after = lines[last][statement.end_col_offset :]
-    lines[first : last + 1] = [before + after] + [b""] * (last - first)
+def _column(line: str, byte: int) -> int:
+    """The parser counts columns in bytes, the tokenizer in characters."""
+    return len(line.encode()[:byte].decode())
 
 
-def _is_bare_string(statement: ast.stmt) -> bool:
-    return (
-        isinstance(statement, ast.Expr)
-        and isinstance(statement.value, ast.Constant)
-        and isinstance(statement.value.value, str)
-    )
+def _between(lines: list[str], start: Position, end: Position) -> str:
+    (first, left), (last, right) = start, end
+    if first == last:
+        return lines[first - 1][left:right]
+    return "\n".join([lines[first - 1][left:], *lines[first : last - 1], lines[last - 1][:right]])

@@ -104,8 +104,8 @@ def select(study: Study, records: Mapping[str, Record]) -> Selection | None:
     scores = _trial_scores(study, plan, records)
     alive = [trial for trial, score in enumerate(scores) if score is not None]
     if not alive:
-        first = records[plan[0].key].failure
-        reason = first.reason if first else "no reason recorded"
+        failures = [records[spec.key].failure for spec in plan]
+        reason = next(failure.reason for failure in failures if failure is not None)
         raise HeldoutError(
             f"{study.label}: every one of {len(scores)} trials failed, so there is nothing to "
             f"evaluate; the first: {reason}"
@@ -204,6 +204,8 @@ def _spec(
 def _command(study: Study, phase: Phase) -> str:
     """The command that runs one phase of this study."""
     protocol = "" if study.protocol == "heldout" else f" --protocol {study.protocol}"
+    protocol += "" if study.isolation == "process" else f" --isolation {study.isolation}"
+    protocol += "" if study.device == "cpu" else f" --device {study.device}"
     return (
         f"bench run {study.suite}/{study.scenario} {study.method} --phase {phase}"
         f" --trials {study.trials}{protocol}"

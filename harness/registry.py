@@ -173,7 +173,10 @@ def _modules(package: str) -> list[Path]:
 
 def _source_of(target: str) -> Path:
     module = target.partition(":")[0]
-    spec = importlib.util.find_spec(module)
+    try:
+        spec = importlib.util.find_spec(module)
+    except ImportError:
+        spec = None
     if spec is None or spec.origin is None:
         raise HeldoutError(f"the installed method {target} cannot be found; reinstall its package")
     return Path(spec.origin)
@@ -182,7 +185,7 @@ def _source_of(target: str) -> Path:
 @cache
 def _tree(path: Path) -> ast.Module:
     try:
-        return ast.parse(path.read_text(encoding="utf-8"))
+        return ast.parse(path.read_text(encoding="utf-8-sig"))
     except (OSError, SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None)
         raise HeldoutError(f"{path}:{line}: not readable as Python ({error})") from error

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.contract import SideName
+from harness.errors import HeldoutError
 
 TUNING_SEED = 1_000_000
 """Seeds from here on are for tuning; evaluation counts from 0 and stays below."""
@@ -51,4 +52,6 @@ def tuning(count: int) -> tuple[int, ...]:
 
 def evaluation(count: int) -> tuple[int, ...]:
     """The seeds of the evaluation phase, disjoint from tuning's."""
+    if count > TUNING_SEED:
+        raise HeldoutError(f"{count} evaluation seeds are too many; at most {TUNING_SEED} are kept")
     return tuple(range(count))

@@ -30,7 +30,7 @@ class MethodText:
 
 def read(entry: MethodEntry) -> MethodText:
     """Read a method's file."""
-    text = entry.path.read_text(encoding="utf-8")
+    text = entry.path.read_text(encoding="utf-8-sig")
     tree = ast.parse(text)
     class_name = entry.target.rpartition(":")[2]
     found = [n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == class_name]

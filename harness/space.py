@@ -28,7 +28,7 @@ class Uniform:
 
     def at(self, u: float) -> Scalar:
         """The value at u in [0, 1)."""
-        return _rounded(self.low + u * (self.high - self.low))
+        return _rounded(self.low + u * (self.high - self.low), self.low, self.high)
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class LogUniform:
     def at(self, u: float) -> Scalar:
         """The value at u in [0, 1)."""
         low, high = math.log(self.low), math.log(self.high)
-        return _rounded(math.exp(low + u * (high - low)))
+        return _rounded(math.exp(low + u * (high - low)), self.low, self.high)
 
 
 @dataclass(frozen=True)
@@ -101,11 +101,29 @@ def problems(space: Space, fields: Sequence[str], owner: str) -> list[str]:
         elif isinstance(dimension, Choice):
             if not dimension.options:
                 found.append(f"{owner}: space[{name!r}] is a Choice of nothing")
+            elif not all(isinstance(o, str) or _is_number(o, float) for o in dimension.options):
+                found.append(
+                    f"{owner}: space[{name!r}] must be a Choice of numbers, texts and booleans, "
+                    "given one by one: Choice(16, 32)"
+                )
+        elif not all(_is_number(b, _bound(dimension)) for b in (dimension.low, dimension.high)):
+            kind = "whole" if isinstance(dimension, IntUniform) else "finite"
+            found.append(f"{owner}: space[{name!r}] needs {kind} numbers as its bounds")
         elif not dimension.low <= dimension.high:
             found.append(f"{owner}: space[{name!r}] has low > high")
         elif isinstance(dimension, LogUniform) and dimension.low <= 0:
             found.append(f"{owner}: space[{name!r}] is logarithmic and must be above 0")
     return found
+
+
+def _bound(dimension: Uniform | LogUniform | IntUniform) -> type:
+    return int if isinstance(dimension, IntUniform) else float
+
+
+def _is_number(value: object, kind: type) -> bool:
+    """Whether it is a finite number, a whole one where `kind` is int."""
+    allowed = (int,) if kind is int else (int, float)
+    return isinstance(value, allowed) and math.isfinite(value)
 
 
 def to_json(space: Space) -> dict[str, list[Any]]:
@@ -125,6 +143,6 @@ def from_json(data: Mapping[str, Sequence[Any]]) -> dict[str, Dimension]:
     return {name: kinds[kind](*arguments) for name, (kind, *arguments) in data.items()}
 
 
-def _rounded(value: float) -> float:
-    """Six significant digits: what a table shows is what ran."""
-    return float(f"{value:.6g}")
+def _rounded(value: float, low: float, high: float) -> float:
+    """Six significant digits, so that what a table shows is what ran; never out of bounds."""
+    return min(max(float(f"{value:.6g}"), low), high)

@@ -43,6 +43,10 @@ class NewerSchemaError(HeldoutError):
     """A record of a later version of heldout: intact, but not ours to read."""
 
 
+class UnreadableError(HeldoutError):
+    """A file that could not be opened now; that says nothing about its content."""
+
+
 class WriteError(HeldoutError):
     """A finished record could not be written; nothing after it could be either."""
 
@@ -100,10 +104,13 @@ class Store:
         try:
             rows = read_file(path).to_pylist()
             _check_digest(rows[0])
-            return schema.from_row(rows[0])
-        except NewerSchemaError:
+            record = schema.from_row(rows[0])
+            if record.key == spec.key == rows[0]["key"]:
+                return record
+            raise HeldoutError(f"{path}: holds another run than its name says")
+        except (NewerSchemaError, UnreadableError):
             raise
-        except (HeldoutError, IndexError):
+        except HeldoutError:
             with contextlib.suppress(FileNotFoundError):
                 path.rename(path.with_suffix(".damaged"))
             return None
@@ -156,7 +163,11 @@ def _encoded(table: pa.Table) -> bytes:
 def read_file(path: Path) -> pa.Table:
     """One Parquet file of ours, page checksums verified, columns as this version knows them."""
     try:
-        file = pq.ParquetFile(path, page_checksum_verification=True, pre_buffer=False)
+        content = path.read_bytes()
+    except OSError as error:
+        raise UnreadableError(f"{path}: cannot be read ({error.strerror})") from error
+    try:
+        file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
         metadata = file.metadata.metadata or {}
         version = int(metadata.get(schema.VERSION_KEY, b"0"))
         if version > schema.VERSION:
@@ -167,6 +178,8 @@ def read_file(path: Path) -> pa.Table:
         if version < 1:
             raise HeldoutError(f"{path}: not a heldout record; move it out of the results folder")
         table = file.read(use_threads=False)
+        if table.num_rows == 0:
+            raise ValueError("it holds no row")
         return table.select(schema.SCHEMA.names).cast(schema.SCHEMA)
     except (OSError, pa.ArrowException, ValueError, KeyError) as error:
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -201,12 +214,12 @@ def read_table(root: Path) -> tuple[pa.Table, list[Damage]]:
     if fresh:
         rows = _merge(rows, fresh)
         _save_cache(root, rows, files)
-    return _distinct(rows.drop_columns(["file"])), damaged
+    return _distinct(rows), damaged
 
 
 def _distinct(table: pa.Table) -> pa.Table:
-    """Sorted by key, the first of each."""
-    table = table.sort_by("key")
+    """Sorted by key; of rows with one key, the one whose file comes first by name."""
+    table = table.sort_by([("key", "ascending"), ("file", "ascending")]).drop_columns(["file"])
     keys = table["key"].to_pylist()
     keep = [i for i, key in enumerate(keys) if i == 0 or key != keys[i - 1]]
     return table if len(keep) == len(keys) else table.take(keep)
@@ -272,7 +285,11 @@ def _save_cache(root: Path, rows: pa.Table, files: dict[str, str]) -> None:
 
 
 def _check_digest(row: dict[str, Any]) -> None:
-    if schema.row_digest(row) != row["digest"]:
+    try:
+        intact = schema.row_digest(row) == row["digest"]
+    except ValueError:  # NaN is never written
+        intact = False
+    if not intact:
         raise HeldoutError(
             f"record {row['key'][:12]}: its values do not match its digest; it was changed after "
             "it was written: delete it and repeat its run"

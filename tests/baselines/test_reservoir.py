@@ -7,7 +7,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
-from torch import Tensor
 
 from baselines.shared.reservoir import Reservoir
 

@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 from harness import protocol, schema
-from harness.record import Cost, CurvePoint, Machine, Prediction, Record
+from harness.contract import Point
+from harness.record import Cost, Machine, Prediction, Record
 from harness.store import Store, read_table
 
 
@@ -31,7 +32,7 @@ def records(count):
         protocol.plan_evaluation(study, None)[0], "core", True, "ok", "accuracy", "fraction", True,
         0.1, Machine("host", "cpu", "linux", "3.11", "0", None, None), "2026-01-01T00:00:00+00:00",
         "process", Cost(wall_seconds=1.0, samples_seen=100), 0.5, {"accuracy": 0.5}, matrix, None,
-        tuple(CurvePoint(i, 100 * i, 0.1 * i, 0.1 * i, 0.5) for i in range(5)), answers,
+        tuple(Point(i, 100 * i, 0.1 * i, 0.1 * i, 0.5) for i in range(5)), answers,
     )  # fmt: skip
     for spec in protocol.plan_evaluation(study, None):
         yield dataclasses.replace(template, spec=spec)

@@ -1,0 +1,160 @@
+"""What a method imports from beside it is part of its hash (law 5)."""
+
+import pytest
+
+from harness import fingerprint
+
+
+def tree(root, files):
+    """Write files by their path below root."""
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def changes(root, files, start, changed):
+    """Whether the hash of `start` changes with the file `changed`."""
+    tree(root, files)
+    before = fingerprint.of_source(root / start)
+    (root / changed).write_text(files[changed] + "\ntouched = 1\n")
+    return fingerprint.of_source(root / start) != before
+
+
+PACKAGE = {
+    "ours/__init__.py": "",
+    "ours/family/__init__.py": "",
+    "ours/family/method.py": "",
+    "ours/family/other.py": "x = 1\n",
+    "ours/shared/__init__.py": "",
+    "ours/shared/buffer.py": "x = 1\n",
+    "ours/shared/deep.py": "x = 1\n",
+    "elsewhere.py": "x = 1\n",
+}
+IMPORTS = [
+    ("import ours.shared.buffer", "ours/shared/buffer.py"),
+    ("import ours.shared.buffer as b, math", "ours/shared/buffer.py"),
+    ("from ours.shared.buffer import x", "ours/shared/buffer.py"),
+    ("from ours.shared import buffer", "ours/shared/buffer.py"),
+    ("from ours.shared import buffer as b, deep", "ours/shared/deep.py"),
+    ("from ours.shared.buffer import *", "ours/shared/buffer.py"),
+    ("from ..shared.buffer import x", "ours/shared/buffer.py"),
+    ("from ..shared import buffer", "ours/shared/buffer.py"),
+    ("from .other import x", "ours/family/other.py"),
+    ("from . import other", "ours/family/other.py"),
+    ("def f():\n    from ours.shared import buffer", "ours/shared/buffer.py"),
+    ("if True:\n    import ours.shared.buffer", "ours/shared/buffer.py"),
+    ("import ours.shared", "ours/shared/__init__.py"),
+    ("from ours.shared import constant", "ours/shared/__init__.py"),
+    ("from ..shared import constant", "ours/shared/__init__.py"),
+    ("from . import constant", "ours/family/__init__.py"),
+    ("from .. import constant", "ours/__init__.py"),
+]
+
+
+@pytest.mark.parametrize(("statement", "changed"), IMPORTS)
+def test_law_5_a_changed_module_of_the_package_counts(tmp_path, statement, changed):
+    files = {**PACKAGE, "ours/family/method.py": statement + "\n"}
+    assert changes(tmp_path, files, "ours/family/method.py", changed)
+
+
+@pytest.mark.parametrize(
+    ("statement", "changed"),
+    [
+        ("from ours.shared.buffer import x", "ours/shared/__init__.py"),
+        ("import ours.shared.buffer", "ours/shared/__init__.py"),
+        ("x = 1", "ours/family/__init__.py"),
+    ],
+)
+def test_law_5_the_init_of_a_package_on_the_way_counts(tmp_path, statement, changed):
+    """Python runs it before the module is reached."""
+    files = {**PACKAGE, "ours/family/method.py": statement + "\n"}
+    assert changes(tmp_path, files, "ours/family/method.py", changed)
+
+
+@pytest.mark.parametrize("changed", ["ours/family/other.py", "ours/shared/deep.py", "elsewhere.py"])
+def test_an_unrelated_module_does_not_count(tmp_path, changed):
+    files = {**PACKAGE, "ours/family/method.py": "from ours.shared.buffer import x\n"}
+    assert not changes(tmp_path, files, "ours/family/method.py", changed)
+
+
+def test_law_5_imports_are_followed_to_the_end(tmp_path):
+    files = {
+        **PACKAGE,
+        "ours/family/method.py": "from .other import x\n",
+        "ours/family/other.py": "from ours.shared import buffer\n",
+        "ours/shared/buffer.py": "from .deep import x\n",
+    }
+    assert changes(tmp_path, files, "ours/family/method.py", "ours/shared/deep.py")
+
+
+def test_modules_that_import_each_other_are_followed_once(tmp_path):
+    files = {"a.py": "import b\n", "b.py": "import a\n"}
+    assert changes(tmp_path, files, "a.py", "b.py")
+
+
+def test_another_top_level_package_does_not_count(tmp_path):
+    """Installed libraries enter the key by their version."""
+    files = {**PACKAGE, "theirs/__init__.py": "x = 1\n", "ours/family/method.py": "import theirs\n"}
+    assert not changes(tmp_path, files, "ours/family/method.py", "theirs/__init__.py")
+
+
+PLAIN = {
+    "method.py": "",
+    "helper.py": "x = 1\n",
+    "other.py": "x = 1\n",
+    "tools/__init__.py": "",
+    "tools/one.py": "x = 1\n",
+    "loose/two.py": "x = 1\n",  # a folder without __init__.py imports as well
+}
+
+
+@pytest.mark.parametrize(
+    ("statement", "changed"),
+    [
+        ("import helper", "helper.py"),
+        ("from helper import x", "helper.py"),
+        ("import tools.one", "tools/one.py"),
+        ("from tools import one", "tools/one.py"),
+        ("import tools", "tools/__init__.py"),
+        ("from loose.two import x", "loose/two.py"),
+        ("from loose import two", "loose/two.py"),
+    ],
+)
+def test_law_5_a_changed_module_beside_a_plain_file_counts(tmp_path, statement, changed):
+    assert changes(tmp_path, {**PLAIN, "method.py": statement + "\n"}, "method.py", changed)
+
+
+@pytest.mark.parametrize("middle", ["tools/one.py", "loose/two.py", "helper.py"])
+def test_law_5_a_plain_file_is_followed_through_a_package_and_back(tmp_path, middle):
+    """The folder of a plain file is on sys.path, so a package in it can import its neighbours."""
+    module = middle.removesuffix(".py").replace("/", ".")
+    files = {**PLAIN, "method.py": f"import {module}\n", middle: "import other\n"}
+    assert changes(tmp_path, files, "method.py", "other.py")
+
+
+def test_an_unrelated_file_in_a_plain_folder_does_not_count(tmp_path):
+    assert not changes(tmp_path, {**PLAIN, "method.py": "import helper\n"}, "method.py", "other.py")
+
+
+def test_a_module_that_is_not_there_does_not_matter(tmp_path):
+    tree(tmp_path, {"method.py": "import torch, absent.part\nfrom nowhere import *\n"})
+    assert len(fingerprint.of_source(tmp_path / "method.py")) == 64
+
+
+def test_a_moved_package_has_the_same_hash(tmp_path):
+    files = {**PACKAGE, "ours/family/method.py": "from ..shared import buffer\n"}
+    for place in ("here", "there"):
+        tree(tmp_path / place, files)
+    here, there = (
+        fingerprint.of_source(tmp_path / place / "ours/family/method.py")
+        for place in ("here", "there")
+    )
+    assert here == there
+
+
+def test_law_5_exchanged_siblings_count(tmp_path):
+    tree(tmp_path, {"method.py": "import a, b\n", "a.py": "x = 1\n", "b.py": "x = 2\n"})
+    before = fingerprint.of_source(tmp_path / "method.py")
+    tree(tmp_path, {"a.py": "x = 2\n", "b.py": "x = 1\n"})
+    assert fingerprint.of_source(tmp_path / "method.py") != before
