@@ -5,11 +5,20 @@ import subprocess
 import textwrap
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from harness import study
 from harness.engine import LocalEngine
 from harness.store import Store
 from heldout_testing import METHOD, command, environment
+
+settings.register_profile(  # two noisy cores: time says nothing about an example
+    "shared machine",
+    settings.default,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("shared machine")
 
 
 @pytest.fixture(scope="session", autouse=True)

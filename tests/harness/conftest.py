@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Callable
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from harness.contract import Point
 from harness.protocol import Study
@@ -18,14 +17,6 @@ from harness.record import (
     TuningCost,
 )
 from harness.space import Choice, LogUniform
-
-settings.register_profile(  # two noisy cores: time says nothing about an example
-    "shared machine",
-    settings.default,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
-settings.load_profile("shared machine")
 
 SPEC = RunSpec(
     suite="shapes",

@@ -1,7 +1,7 @@
 """README, --help and behaviour say the same."""
 
 import re
-import time
+import resource
 
 import click
 import pytest
@@ -71,11 +71,15 @@ def test_listing_loads_no_torch(arguments, bench):
 
 
 def test_help_answers_quickly(bench):
+    def cpu_seconds():
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
     seconds = []
-    for _ in range(5):
-        began = time.perf_counter()
+    for _ in range(5):  # CPU seconds, which other processes do not lengthen
+        began = cpu_seconds()
         bench("--help")
-        seconds.append(time.perf_counter() - began)
+        seconds.append(cpu_seconds() - began)
     assert min(seconds) < 0.25
 
 
