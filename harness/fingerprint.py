@@ -16,7 +16,10 @@ import numpy as np
 from harness.contract import Array
 from harness.errors import HeldoutError
 
-LAYOUT = ("NEWLINE", "INDENT", "DEDENT")
+MATHEMATICS = Path(__file__).resolve().with_name("formats.py")
+"""The one file of the harness that methods compute with; it counts as part of their source."""
+
+LAYOUT = ("<NEWLINE>", "<INDENT>", "<DEDENT>")
 Position = tuple[int, int]
 """Line, from 1, and column, from 0."""
 
@@ -54,7 +57,8 @@ def of_source(path: Path) -> str:
     """SHA-256 of a Python file and of every file beside it that it imports, followed to the end.
 
     "Beside it" is the package tree the file belongs to, or its folder where it is no package:
-    installed libraries enter a run's key by version instead. Comments, docstrings, blank lines,
+    installed libraries enter a run's key by version instead, and of the harness only the number
+    formats count, since methods compute with them. Comments, docstrings, blank lines,
     spacing and the file's own name do not count, so that explaining a method does not make its
     rows stale.
     """
@@ -71,9 +75,12 @@ def of_source(path: Path) -> str:
         tree = _parse(text, file)
         seen[file] = _meaning(text, tree)
         for found in _imports(tree, file, root):
-            if found.is_file() and found.is_relative_to(top):
+            if found == MATHEMATICS:
+                queue.append(found)
+            elif found.is_file() and found.is_relative_to(top):
                 queue += [found, *_inits(found, top)]
-    names = {f: "" if f == path else f.relative_to(root).as_posix() for f in seen}
+    names = {f: f.relative_to(root).as_posix() for f in seen if f.is_relative_to(root)}
+    names |= {path: "", MATHEMATICS: MATHEMATICS.name}
     return digest(sorted([names[f], *tokens] for f, tokens in seen.items()))
 
 
@@ -124,6 +131,8 @@ def _imports(tree: ast.Module, file: Path, root: Path) -> Iterator[Path]:
             module = node.module or ""
             names = [module, *(f"{module}.{alias.name}" for alias in node.names)]
         for name in names:
+            if name.startswith("harness.formats"):
+                yield MATHEMATICS
             place = base.joinpath(*name.strip(".").split("."))
             yield place / "__init__.py"
             if place.name:
@@ -153,9 +162,9 @@ def _meaning(text: str, tree: ast.Module) -> list[str]:
             if not fstring:
                 found.append(_between(lines, start, token.end))
         elif not fstring:
-            layout = kind in LAYOUT
+            layout = f"<{kind}>"  # no token of the language reads like this
             if kind != "NEWLINE" or (found and found[-1] not in LAYOUT):
-                found.append(kind if layout else token.string)
+                found.append(layout if layout in LAYOUT else token.string)
     return found
 
 

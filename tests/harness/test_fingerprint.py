@@ -190,6 +190,7 @@ CHANGED = [
     ("code after two bare strings", '"123456"; "b"; x = 1\n', '"123456"; "b"; x = 2\n'),
     ("code after 日本 in a docstring", 'def f(): "日本"; x = 1\n', 'def f(): "日本"; x = 2\n'),
     ("code before 日本 in a comment", "x = 1; y = '日本'  # 日本\n", "x = 2; y = '日本'  # 日本\n"),
+    ("a name that reads like layout", "def f():\n  return NEWLINE\n", "def f():\n  return\n"),
     (
         "code behind a page break",
         'a = 1\n\x0c\ndef f(x=1):\n    """doc"""\n',

@@ -1,5 +1,10 @@
 """What a method imports from beside it is part of its hash (law 5)."""
 
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from harness import fingerprint
@@ -158,3 +163,36 @@ def test_law_5_exchanged_siblings_count(tmp_path):
     before = fingerprint.of_source(tmp_path / "method.py")
     tree(tmp_path, {"a.py": "x = 2\n", "b.py": "x = 1\n"})
     assert fingerprint.of_source(tmp_path / "method.py") != before
+
+
+@pytest.mark.parametrize(
+    ("statement", "counts"),
+    [
+        ("from harness.formats import fake", True),
+        ("from harness import formats", True),
+        ("from harness.space import Choice", False),
+    ],
+)
+def test_law_5_the_number_formats_count_for_methods_that_use_them(tmp_path, statement, counts):
+    """They are the one file of the harness that methods compute with: changed in a copy of it."""
+    method = tmp_path / "method.py"
+    method.write_text(statement + "\n")
+    copy = tmp_path / "copy"
+    shutil.copytree(Path(fingerprint.__file__).parent, copy / "harness")
+    script = "import sys, pathlib; from harness import fingerprint as f; "
+    script += "print(f.__file__, f.of_source(pathlib.Path(sys.argv[1])))"
+    hashes = []
+    for addition in ("", "ADDED = 1\n"):
+        with (copy / "harness" / "formats.py").open("a") as file:
+            file.write(addition)
+        done = subprocess.run(
+            [sys.executable, "-c", script, str(method)],
+            cwd=copy,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        place, found = done.stdout.split()
+        assert place.startswith(str(copy))
+        hashes.append(found)
+    assert (hashes[0] != hashes[1]) is counts

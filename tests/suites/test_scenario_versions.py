@@ -34,6 +34,7 @@ def content(scenario):
             [[of_arrays([t.inputs, t.answers]), t.task, list(t.active)] for t in stream.tests],
             [list(step.classes) for step in stream.steps],
             dataclasses.asdict(stream.model),
+            dataclasses.asdict(stream.constraint) if stream.constraint else None,
             of_weights({n: t.numpy() for n, t in network.state_dict().items()}),
             scenario.fingerprint(side),
         ]

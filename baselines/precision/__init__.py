@@ -1,0 +1,1 @@
+"""Methods for training networks whose weights are stored in few bits."""

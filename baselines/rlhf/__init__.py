@@ -1,0 +1,1 @@
+"""Methods that learn from preferences, or from a reward learned from them."""

@@ -1,0 +1,1 @@
+"""Methods for training networks of which most weights are zero."""

@@ -1,0 +1,37 @@
+"""Law 1 over every registered core scenario: the sides share no sample, by content."""
+
+import numpy as np
+import pytest
+
+from harness import registry
+
+SCENARIOS = {
+    s.id: s
+    for suite in registry.suites()
+    for s in registry.scenarios(suite).values()
+    if s.tier == "core"
+}
+
+
+def samples(stream):
+    """Every sample of a stream, trained on or tested, as bytes: all its fields together."""
+    parts = [list(step.arrays.values()) for step in stream.steps]
+    parts += [[test.inputs, test.answers] for test in stream.tests]
+    return {
+        b"".join(np.ascontiguousarray(array[i]).tobytes() for array in arrays)
+        for arrays in parts
+        for i in range(len(arrays[0]))
+    }
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_law_1_tuning_and_evaluation_share_no_sample(name):
+    scenario = SCENARIOS[name]
+    assert not samples(scenario.build("tuning", 0)) & samples(scenario.build("evaluation", 0))
+    assert scenario.fingerprint("tuning") != scenario.fingerprint("evaluation")
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_law_10_a_stream_is_the_same_every_time(name):
+    scenario = SCENARIOS[name]
+    assert samples(scenario.build("tuning", 3)) == samples(scenario.build("tuning", 3))
