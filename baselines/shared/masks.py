@@ -56,8 +56,9 @@ def counts(shapes: Sizes, sparsity: float, densities: Densities = erk) -> dict[s
     order = sorted(exact, key=lambda n: kept[n] - exact[n])  # the largest remainder first
     for name in order[: max(missing, 0)]:
         kept[name] += 1
-    for name in [n for n in reversed(order) if kept[n]][: max(-missing, 0)]:
-        kept[name] -= 1
+    while sum(kept.values()) > total(shapes, sparsity):  # by a few, where layers are tiny
+        fullest = max((n for n in kept if kept[n]), key=lambda n: kept[n] - exact[n])
+        kept[fullest] -= 1
     return kept
 
 
