@@ -88,7 +88,7 @@ class StreamExperience:
         """See `harness.contract.Experience.batches`."""
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
             raise RunFailure("contract", f"batches({size!r}): the batch size is a whole number > 0")
-        if not self._left(size):
+        if self._is_spent():
             raise RunFailure(
                 "budget",
                 f"batches({size}) was asked for after the budget of experience {self.task} was "
@@ -97,35 +97,38 @@ class StreamExperience:
         return self._iterate(size, epochs)
 
     def _iterate(self, size: int, epochs: float | None) -> Iterator[tuple[Tensor, ...]]:
-        stop = None if epochs is None else self._seen + round(epochs * self._size)
-        tensors = tuple(self._tensors.values())
-        device = tensors[0].device
+        ledger, tensors = self._ledger, tuple(self._tensors.values())
+        stop = self._last_sample()  # counters are shared, so that two iterators share one budget
+        if epochs is not None:
+            stop = min(stop, self._seen + round(epochs * self._size))
+        watched = self._evaluate is not None and self._points > 1
         while True:
-            order = torch.randperm(self._size, generator=self._order).to(device)
-            for start in range(0, self._size, size):
-                room = (
-                    self._left(size) if stop is None else min(self._left(size), stop - self._seen)
-                )
-                if room <= 0:
+            order = torch.randperm(self._size, generator=self._order).to(tensors[0].device)
+            for index in order.split(size):  # type: ignore[no-untyped-call]
+                if self._seen >= stop or self._is_spent():
                     return
-                index = order[start : start + min(size, room)]
+                if self._seen + len(index) > stop:
+                    index = index[: int(stop) - self._seen]
                 self._seen += len(index)
                 self._steps += 1
-                self._ledger.samples_seen += len(index)
-                yield tuple(t[index] for t in tensors)
-                self._evaluate_if_due()
+                ledger.samples_seen += len(index)
+                yield tuple([t[index] for t in tensors])
+                if watched:
+                    self._evaluate_if_due()
 
-    def _left(self, size: int) -> int:
-        """How many samples the next batch may hold; 0 when the budget is spent."""
+    def _last_sample(self) -> float:
+        """How many samples the budget in epochs allows here; infinity without one."""
+        epochs = self._ledger.budget.epochs
+        return math.inf if epochs is None else round(epochs * self._size)
+
+    def _is_spent(self) -> bool:
+        """Whether the budget of this experience allows no further batch."""
         budget = self._ledger.budget
-        left = size
-        if budget.epochs is not None:
-            left = min(left, round(budget.epochs * self._size) - self._seen)
         if budget.steps is not None and self._steps >= budget.steps:
-            return 0
+            return True
         if budget.seconds is not None and self._train_seconds() >= budget.seconds:
-            return 0
-        return max(left, 0)
+            return True
+        return self._seen >= self._last_sample()
 
     def _train_seconds(self) -> float:
         """Seconds of training in this run so far, evaluation left out."""

@@ -108,7 +108,11 @@ class Store:
             if record.key == spec.key == rows[0]["key"]:
                 return record
             raise HeldoutError(f"{path}: holds another run than its name says")
-        except (NewerSchemaError, UnreadableError):
+        except UnreadableError:
+            if path.exists():
+                raise
+            return None  # another process has set it aside meanwhile
+        except NewerSchemaError:
             raise
         except HeldoutError:
             with contextlib.suppress(FileNotFoundError):
