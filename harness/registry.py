@@ -152,7 +152,7 @@ def _from_file(name: str) -> MethodEntry:
             )
         class_name = found[0]
     return MethodEntry(
-        f"{path.stem}:{class_name}", None, f"{path}:{class_name}", path, _title(path)
+        f"{path.name}:{class_name}", None, f"{path}:{class_name}", path, _title(path)
     )
 
 

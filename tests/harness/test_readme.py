@@ -90,7 +90,7 @@ def test_the_method_of_the_readme_runs_on_every_scenario(bench, tmp_path):
     done = bench("run", "continual", "mine.py:Clipped", "--trials", "1", "--seeds", "1",
                  "--jobs", "2", "--budget", "epochs=2")  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("mine:Clipped") == 4
+    assert done.stdout.count("mine.py:Clipped") == 4
 
 
 if __name__ == "__main__":

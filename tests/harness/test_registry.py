@@ -167,7 +167,7 @@ def test_a_file_with_one_method_needs_no_name(tmp_path):
     )
     entry = registry.find_method(str(path), "any")
     assert entry == registry.find_method(f"{path}:Mine", "any")
-    assert (entry.name, entry.suite, entry.path) == ("mine:Mine", None, path)
+    assert (entry.name, entry.suite, entry.path) == ("mine.py:Mine", None, path)
     assert entry.target == f"{path}:Mine"
     assert entry.title == "Mine: a method."
 
@@ -183,7 +183,7 @@ def test_a_file_with_several_methods_wants_a_name(tmp_path):
     path.write_text(method_class("One") + method_class("Two"))
     with pytest.raises(HeldoutError, match=r"defines 2 classes .*name one"):
         registry.find_method(str(path), "any")
-    assert registry.find_method(f"{path}:Two", "any").name == "mine:Two"
+    assert registry.find_method(f"{path}:Two", "any").name == "mine.py:Two"
 
 
 @pytest.mark.parametrize("text", ["", "x = 1\n", "class Half:\n    def start(self, p): ...\n"])
@@ -213,7 +213,7 @@ def test_a_file_with_a_byte_order_mark_is_read(tmp_path):
     """Some editors write one; Python runs such a file."""
     path = tmp_path / "mine.py"
     path.write_bytes(b"\xef\xbb\xbf" + method_class("Mine").encode())
-    assert registry.find_method(str(path), "any").name == "mine:Mine"
+    assert registry.find_method(str(path), "any").name == "mine.py:Mine"
 
 
 def test_a_files_source_says_what_its_fields_are(tmp_path):
