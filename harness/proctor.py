@@ -120,7 +120,7 @@ class _Sitting:
         self._ask("load", {"target": target, "setting": dict(self._spec.setting)})
         self._doing = "start"
         with self._watch.training():
-            self._counts = dict(self._ask("go").data)
+            self._counts = _counted(self._ask("go"))
         for i in range(len(self._stream.steps)):
             self._doing = f"learn of experience {i}"
             self._learn(i)
@@ -143,7 +143,7 @@ class _Sitting:
             message = self._receive()
         while message.kind != "learned":
             if message.kind == "point":
-                self._counts = dict(message.data)
+                self._counts = _counted(message)
                 self._evaluate(i, final=False)
                 self._doing = f"learn of experience {i}"
                 answer = Message("go on")
@@ -154,10 +154,10 @@ class _Sitting:
             with self._watch.training():
                 self._process.channel.send(answer.kind, answer.data, answer.arrays)
                 message = self._receive()
-        self._counts = dict(message.data)
+        self._counts = _counted(message)
 
     def _rewarded(self, oracle: Any, message: Message) -> Message:
-        if len(message.arrays) != 2:
+        if len(message.arrays) != 2 or any(array.ndim < 1 for array in message.arrays):
             raise ChannelError("a reward request without prompts and completions")
         prompts, completions = message.arrays
         self._reward_calls += len(prompts)
@@ -379,6 +379,17 @@ class _Sitting:
             parameters=self._judge.parameters or self._end.get("parameters"),
             weights_sha256=self._judge.sha256 or self._end.get("weights_sha256"),
         )
+
+
+def _counted(message: Message) -> dict[str, Any]:
+    """What the method's process says it has counted, if those are numbers."""
+    data = message.data
+    try:
+        spent = {str(name): int(amount) for name, amount in data["spent"].items()}
+        read = {name: int(data[name]) for name in ("samples_seen", "samples_read")}
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise ChannelError(f"counts that are no numbers ({error})") from error
+    return {**read, "spent": spent}
 
 
 def _prediction(i: int, j: int, outputs: Array) -> Prediction:

@@ -226,3 +226,11 @@ def test_inline_runs_in_this_process_and_says_so(run, method_file, capfd):
     assert apart.isolation == "process"
     assert apart.weights_sha256 == record.weights_sha256
     assert apart.key != record.key
+
+
+def test_law_6_counts_that_are_no_numbers_are_a_failure(run, method_file):
+    """The ledger lives in the method's process, where a hostile method finds it."""
+    lie = "experience._ledger.samples_seen = 'many'"
+    (record,) = run(method_file(after=lie)).results[0].evaluation
+    assert record.failure.kind == "contract"
+    assert "counts that are no numbers" in record.failure.reason
