@@ -23,6 +23,7 @@ from harness.contract import Array, Budget, Call, Constraint
 from harness.errors import RunFailure
 from harness.experience import Ledger, StreamExperience
 from harness.fingerprint import of_weights
+from harness.flops import FlopCount
 from harness.loading import call, describe, explained, load_method, named
 from harness.tensors import ENCODED, as_array
 
@@ -30,13 +31,16 @@ from harness.tensors import ENCODED, as_array
 class CandidateProblem:
     """Implements `harness.contract.Problem`."""
 
-    def __init__(self, facts: Mapping[str, Any], weights: Mapping[str, Array]) -> None:
+    def __init__(
+        self, facts: Mapping[str, Any], weights: Mapping[str, Array], ledger: Ledger
+    ) -> None:
         self.inputs: tuple[int, ...] = tuple(facts["inputs"])
         self.classes: int = facts["classes"]
         self.tasks: int = facts["tasks"]
         self.task_told: bool = facts["task_told"]
         self.device = torch.device(facts["device"])
-        self.budget = Budget(**facts["budget"])
+        self.budget = ledger.budget
+        self._ledger = ledger
         self.facts: Mapping[str, Any] = facts["facts"]
         self.rng = torch.Generator().manual_seed(facts["seeds"]["method"])
         constraint = facts["constraint"]
@@ -46,6 +50,11 @@ class CandidateProblem:
         if weights:
             network.load_state_dict({n: torch.from_numpy(a.copy()) for n, a in weights.items()})
         self._network: nn.Module = network.to(self.device)
+
+    def spend(self, **amounts: int) -> None:
+        """See `harness.contract.Problem.spend`."""
+        for name, amount in amounts.items():
+            self._ledger.spend_predicting(name, amount)
 
     def model(self) -> nn.Module:
         """See `harness.contract.Problem.model`."""
@@ -108,21 +117,23 @@ class Candidate:
         if facts["device"] != "cpu":  # on a CPU it changes nothing but the speed
             torch.use_deterministic_algorithms(True, warn_only=True)
         weights = dict(zip(facts["weight_names"], message.arrays, strict=True))
-        self._problem = CandidateProblem(facts, weights)
+        self._ledger = Ledger(Budget(**facts["budget"]))
+        self._problem = CandidateProblem(facts, weights, self._ledger)
         self._facts = facts
-        self._ledger = Ledger(self._problem.budget)
+        self._flops = FlopCount() if facts["flops"] else None
         self._channel.send("opened")
 
     def _untrained(self, message: Message) -> None:
         """Judge the network as it is before training."""
         infer = named(message.data["infer"])
         network = self._problem.model().eval()
+        rng = torch.Generator().manual_seed(message.data["seed"])
 
         def predict(inputs: Tensor) -> Any:
             with torch.no_grad():
-                return infer(network, inputs, message.data["task"])
+                return infer(network, inputs, message.data["task"], rng)
 
-        self._channel.send("predicted", arrays=[self._outputs(message, predict)])
+        self._channel.send("predicted", {"spent": {}}, [self._outputs(message, predict)])
 
     def _load(self, message: Message) -> None:
         """Import the method, set its hyper-parameters and start it."""
@@ -135,7 +146,7 @@ class Candidate:
         self._channel.send("loaded")
         if self._channel.receive() is None:
             raise BrokenPipeError
-        with _named_verb("start"):
+        with _named_verb("start"), self._learning():
             self._method.start(self._problem)
         self._channel.send("started", self._counts())
 
@@ -155,22 +166,28 @@ class Candidate:
             evaluate=self._pause,
             oracle=self._reward if data["oracle"] else None,
         )
-        with _named_verb("learn"):
+        with _named_verb("learn"), self._learning():
             self._method.learn(experience)
         experience.close()
         self._check_finite()
         self._channel.send("learned", self._counts())
 
-    def _pause(self) -> None:
-        """An evaluation point inside `learn`: answer until the proctor says go on.
+    def _learning(self) -> contextlib.AbstractContextManager[None]:
+        return self._flops.learning() if self._flops else contextlib.nullcontext()
+
+    def _predicting(self) -> contextlib.AbstractContextManager[None]:
+        return self._flops.predicting() if self._flops else contextlib.nullcontext()
+
+    def _pause(self) -> bool:
+        """An evaluation point inside `learn`: answer until the proctor says go on, or stop.
 
         Random states and training modes are put back, so that being looked at changes nothing.
         """
         with _undisturbed(self._problem.rng, getattr(self._method, "model", None)):
             self._channel.send("point", self._counts())
             while (message := self._channel.receive()) is not None:
-                if message.kind == "go on":
-                    return
+                if message.kind in ("go on", "stop"):
+                    return message.kind == "stop"
                 self.answer(message)
         raise BrokenPipeError
 
@@ -191,7 +208,10 @@ class Candidate:
             with _named_verb("predict"):
                 return self._method.predict(inputs, **options)
 
-        self._channel.send("predicted", arrays=[self._outputs(message, predict)])
+        with self._predicting():
+            outputs = self._outputs(message, predict)
+        spent, self._ledger.predicting = self._ledger.predicting, {}
+        self._channel.send("predicted", {"spent": spent}, [outputs])
 
     def _outputs(self, message: Message, predict: Callable[[Tensor], Any]) -> Array:
         """Outputs (N, ...) of one test set, asked for in batches."""
@@ -245,6 +265,8 @@ class Candidate:
             "samples_read": ledger.samples_read,
             "spent": ledger.spent,
             "train_seconds": ledger.train_seconds,
+            "train_flops": self._flops.learned if self._flops else None,
+            "predict_flops": self._flops.predicted if self._flops else None,
         }
 
     def _check_finite(self) -> None:

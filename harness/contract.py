@@ -101,6 +101,13 @@ class Problem(Protocol):
     def facts(self) -> Mapping[str, Any]:
         """What else the scenario states, e.g. {"end_of_sequence": 0}."""
 
+    def spend(self, **amounts: int) -> None:
+        """Count what `predict` spends, e.g. `spend(generated_tokens=512)` for best-of-n.
+
+        Kept apart from learning as "predict_generated_tokens" and limited under that name; counted
+        anew at every evaluation, so that the record holds what answering the tests once costs.
+        """
+
     def model(self) -> nn.Module:
         """A new copy of the scenario's network on `device`, initialised from the run's seed.
 
@@ -129,7 +136,8 @@ class Experience(Protocol):
         Yields one tensor per field, in the order the scenario declares them: `(inputs, targets)`,
         `(prompts,)` or `(prompts, chosen, rejected)`. An epoch ends with a smaller batch where
         `size` does not divide it. `epochs` asks for less than what the budget still allows.
-        Raises RunFailure("budget") when called with nothing left to spend.
+        Raises RunFailure("budget") when called with nothing left to spend; yields nothing after
+        the scenario's early stopping (`Budget.patience`) has ended the experience.
         """
 
     def spend(self, **amounts: int) -> None:
@@ -208,6 +216,9 @@ class Budget:
     seconds: float | None = None  # of training; ends `batches()` at the next batch, over-run kept
     limit_seconds: float = 600.0  # of the whole run; then it is killed and recorded as a time-out
     memory_bytes: int | None = 4 << 30  # address space the run may add to what it starts with
+    patience: int | None = None
+    """Early stopping, one rule for all methods: `batches()` ends when so many evaluation points
+    within an experience have brought no better quality than the best before them."""
     spend: Mapping[str, int] = field(default_factory=dict)
     """Limits by name of what is counted beside samples, per run: "reward_calls" (counted by the
     harness), "generated_tokens", "trained_tokens" (declared through `Experience.spend`)."""
@@ -265,9 +276,13 @@ class Stream:
     model: Call
     inputs: tuple[int, ...]
     classes: int
-    constraint: Call | None = None
+    validation: Test | None = None
+    """Held back from the training data: judged at every point of the curve in place of the tests,
+    so that neither early stopping nor time-to-target ever looks at those."""
     initial_weights: Mapping[str, Array] | None = None  # loaded into every `problem.model()`
     facts: Mapping[str, Any] = field(default_factory=dict)
+    judge: Any = None
+    """What `Scenario.measure` needs beside the tests, e.g. the true reward; never handed out."""
 
 
 @dataclass(frozen=True)
@@ -278,9 +293,12 @@ class Point:
     samples_seen: int
     train_seconds: float
     train_cpu_seconds: float
-    quality: float  # mean over the tests of experiences begun so far
+    quality: float  # on validation data if there is any, else mean over tests of what has begun
     constraint_met: bool | None = None  # by the weights at this point; None without a constraint
-    measures: Mapping[str, float] = field(default_factory=dict)  # of the audit at this point
+    measures: Mapping[str, float] = field(default_factory=dict)
+    """What the audit, `Scenario.measure` and `Scenario.secondary` found at this point."""
+    train_flops: int | None = None  # so far, from a pass of its own; None: not counted
+    train_joules: float | None = None  # so far, got as the record's `energy_joules`
 
 
 @dataclass(frozen=True)
@@ -290,7 +308,7 @@ class Trace:
     quality: Array  # (experiences, tests) float64, after learning each experience
     untrained: Array | None = None  # (tests,), before any training; None if not asked for
     points: tuple[Point, ...] = ()  # every evaluation, the one after the last batch at the end
-    measures: Mapping[str, float] = field(default_factory=dict)  # of the final weights
+    measures: Mapping[str, float] = field(default_factory=dict)  # of the last point
     spent: Mapping[str, int] = field(default_factory=dict)  # as `Cost.spent` in the record
 
 
@@ -314,6 +332,19 @@ class Constraint(Protocol):
 
 
 @dataclass(frozen=True)
+class DataSource:
+    """A data set of the Hugging Face hub, and what its samples must look like."""
+
+    id: str  # "owner/name"
+    config: str  # configuration, a folder of the hub's layout
+    splits: tuple[str, ...]
+    columns: tuple[str, ...]  # that are read; of images: the image, then the label
+    licence: str
+    shape: tuple[int, ...] = ()  # of an image: (H, W), or (H, W, 3) in colour
+    classes: int = 0  # labels run from 0 to classes - 1
+
+
+@dataclass(frozen=True)
 class Scenario:
     """One problem of a suite, with a tuning side and an evaluation side: same shape, other data."""
 
@@ -331,18 +362,31 @@ class Scenario:
     outputs: Outputs = Outputs()
     offers: frozenset[str] = frozenset({"labels"})
     deliverable: Deliverable = "predictions"
-    infer: Callable[[nn.Module, Tensor, int | None], Tensor] | None = None
-    """(model in eval mode, inputs (N, ...), task or None) -> outputs (N, ...): how the harness
-    predicts where it does so itself, for delivered weights and for the untrained network."""
+    constraint: Call | None = None  # builds the `Constraint` that delivered weights must satisfy
+    infer: Callable[[nn.Module, Tensor, int | None, torch.Generator], Tensor] | None = None
+    """(model in eval mode, inputs (N, ...), task or None, rng) -> outputs (N, ...): how the harness
+    predicts where it does so itself, for delivered weights and for the untrained network. `rng`
+    is a CPU generator, the same for every method with the same seed and for every point of the
+    curve; it goes on over the batches of one test."""
+    secondary: Callable[[Array, Array], Mapping[str, float]] | None = None
+    """(outputs, answers) -> further numbers of the same outputs as `quality`, e.g. pass@8."""
     measure: Callable[[nn.Module, Stream], Mapping[str, float]] | None = None
-    """Further numbers from delivered weights, e.g. the divergence from the base model."""
+    """Further numbers from delivered weights, e.g. the divergence from the base model; asked for
+    at every point of the curve, like `secondary`."""
     untrained: bool = False  # also judge the untrained network (forward transfer needs it)
     points: int = 1  # evaluations per experience, evenly spaced; the last is at its end
     predict_batch: int = 1000  # test inputs per call of `predict`
     trials: int = 8  # hyper-parameter settings tried
     tuning_seeds: int = 2  # runs per trial
     seeds: int = 5  # evaluation runs
-    targets: tuple[float, ...] = ()  # qualities fixed beforehand, for time- and energy-to-target
+    sources: tuple[DataSource, ...] = ()  # what it reads beside bundled and generated data
+    targets: tuple[float, ...] = ()
+    """Qualities fixed before any result was seen: metrics tell what the first point of the curve
+    that reaches one had cost, as `seconds_to_0.9`; a target that was missed has no such metric."""
+    flops: bool = False  # count them, in a second pass over each evaluation run that is not timed
+    window_seconds: float = 0.0
+    """Costs of an evaluation run rest on at least so many seconds of training: shorter runs are
+    repeated as they are, the first is left out, and time and energy are means over the others."""
 
     @property
     def id(self) -> str:

@@ -4,9 +4,59 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 
-from harness import machine
+from harness import counters, machine
+from harness.counters import Counter
 from harness.engine import LocalEngine
+
+
+def examine_energy(
+    seconds: float = 1.0, found: Sequence[Counter] | None = None
+) -> list[tuple[str, str]]:
+    """(subject, finding) pairs: which energy figures can be believed here, and how far.
+
+    Counters are watched for `seconds` while nothing of ours runs.
+    """
+    found = counters.find() if found is None else found
+    rows = []
+    watts = counters.idle_watts(found, seconds) if found else {}
+    for counter in found:
+        if counter.component in watts:
+            now = watts[counter.component]
+            rows.append((counter.component, f"measured: idles at {now:.1f} W now"))
+        else:
+            rows.append((counter.component, "present, but it could not be read twice"))
+    missing = {"package-": "CPU", "dram-": "memory", "gpu-": "GPU"}
+    for prefix, part in missing.items():
+        if not any(name.startswith(prefix) for name in watts):
+            rows.append((part, "unknown: no counter can be read" + _why(prefix)))
+    with LocalEngine(jobs=1, counters=()) as engine:
+        model = engine.hardware()
+    rate = model.joules_per_cpu_second("cpu")
+    if any(name.startswith("package-") for name in watts):
+        rows.append(
+            ("a run on the CPU", "measured, all counters together, gross and net of idling")
+        )
+        rows.append(("", "such runs run alone, whatever --jobs says: counters see the machine"))
+        rows.append(("believe", "windows of 5 s and more; shorter ones are marked short"))
+    elif rate is not None:
+        rows.append(("a run on the CPU", f"estimated: {rate:g} J per CPU second, {model.source}"))
+        rows.append(("believe", "nothing beyond CPU seconds: the figure is those times a constant"))
+        rows.append(("", "it tells no memory traffic, no frequency, no idle power"))
+    else:
+        rows.append(("a run on the CPU", f"unknown: {model.source}"))
+    return rows
+
+
+def _why(prefix: str) -> str:
+    """What could be done about a counter that is missing."""
+    if prefix == "gpu-":
+        return ""
+    zones = [zone for zone in counters.POWERCAP.glob("intel-rapl:*") if zone.is_dir()]
+    if zones:
+        return f"; {zones[0]}/energy_uj is there: let this user read it"
+    return f" ({counters.POWERCAP} has no RAPL zone; virtual machines rarely do)"
 
 
 def examine() -> list[tuple[str, str]]:
@@ -18,7 +68,7 @@ def examine() -> list[tuple[str, str]]:
         engine.accelerators()
         start = time.perf_counter() - began
         energy = engine.hardware()
-    counter = energy.counter or "none readable"
+    counter = ", ".join(c.component for c in counters.find()) or "none readable"
     believed = "unknown: no figure is shown"
     if energy.tdp_watts is not None:
         believed = f"estimated: {energy.source}, {energy.tdp_watts:g} W for {energy.cpus} CPUs"

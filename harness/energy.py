@@ -1,26 +1,32 @@
-"""Energy of a run: CodeCarbon's hardware model applied to the kernel's CPU seconds.
+"""Energy of a run: by hardware counters where there are any, else by a model of the CPU.
 
-Without a hardware counter CodeCarbon's process mode computes P = TDP x CPU seconds of the process /
-wall seconds / number of CPUs (CodeCarbon 3.3, external/hardware.py), so the energy of a window is
-TDP x CPU seconds / number of CPUs. We take TDP and the number of CPUs from its offline tracker,
-once, and the CPU seconds from each run's own process: runs in parallel are billed apart, a sleeping
-method costs nothing, and short runs are not lost between two samples. Memory is left out: the
-tracker's 5 W per assumed module says nothing about a method. Such a figure is `estimated`.
+Counters count the machine, so a run that is measured runs alone (`harness.counters`). Otherwise
+CodeCarbon's model is applied to the kernel's CPU seconds. Without a counter its process mode
+computes P = TDP x CPU seconds of the process / wall seconds / number of CPUs (CodeCarbon 3.3,
+external/hardware.py), so the energy of a window is TDP x CPU seconds / number of CPUs. We take TDP
+and the number of CPUs from its offline tracker, once, and the CPU seconds from each run's own
+process: runs in parallel are billed apart, a sleeping method costs nothing, and short runs are not
+lost between two samples. Memory is left out: the tracker's 5 W per assumed module says nothing
+about a method. Such a figure is `estimated`.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
 import tempfile
 import threading
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 
-from harness.record import Provenance
+from harness.record import Cost
 
 GUESSED_WATTS = 4.0  # what CodeCarbon assumes per thread of a CPU that it does not know
+DRIFT = 0.1  # of idle power around a run, above which a measurement says so
+SHORT_SECONDS = 5.0  # NVML's counter ticks every 0.1 s: less is noise
 PROBE_SECONDS = 60.0  # for the first start of a tracker, which takes 1.4 to 1.9 s
 
 
@@ -34,21 +40,55 @@ class HardwareModel:
     counter: str | None  # a hardware counter it could read, e.g. "RAPL"
     source: str  # versions, or why there is no model
 
-    def training(
-        self, train_cpu_seconds: float | None, device: str
-    ) -> tuple[float | None, Provenance, str]:
-        """(joules, provenance, how it was got) of a run's training."""
-        if self.tdp_watts is None or train_cpu_seconds is None:
-            return None, "unknown", self.source
-        if device != "cpu":
-            return None, "unknown", f"no energy figure for runs on {device}"
-        joules = self.tdp_watts * train_cpu_seconds / self.cpus
-        return (
-            joules,
-            "estimated",
-            f"CPU only: {self.tdp_watts:g} W thermal design power x training CPU seconds / "
-            f"{self.cpus} CPUs ({self.source}); memory, disks and idle power left out",
+    def joules_per_cpu_second(self, device: str) -> float | None:
+        """The model's one number; None where there is no model."""
+        return None if self.tdp_watts is None or device != "cpu" else self.tdp_watts / self.cpus
+
+    def estimated(self, cost: Cost, device: str) -> Cost:
+        """The cost with the modelled energy of training, which has no idle power in it."""
+        rate = self.joules_per_cpu_second(device)
+        if rate is None or cost.train_cpu_seconds is None:
+            detail = self.source if device == "cpu" else f"no energy figure for runs on {device}"
+            return replace(cost, energy_provenance="unknown", energy_detail=detail)
+        joules = rate * cost.train_cpu_seconds
+        return replace(
+            cost,
+            energy_joules=joules,
+            energy_net_joules=joules,
+            energy_provenance="estimated",
+            energy_detail=f"CPU only: {self.tdp_watts:g} W thermal design power x training CPU "
+            f"seconds / {self.cpus} CPUs ({self.source}); memory, disks and idle power left out",
         )
+
+
+def measured(
+    cost: Cost, before: Mapping[str, float], after: Mapping[str, float], device: str
+) -> Cost | None:
+    """The cost with what counters say of it; None if none of them covers the device.
+
+    `before` and `after` are the machine's idle watts by component around the run. Gross joules are
+    all that the machine drew while the method trained, net joules those above idling.
+    """
+    joules = cost.energy_components
+    covers = "package-" if device == "cpu" else "gpu-"
+    if not any(name.startswith(covers) for name in joules) or cost.train_seconds is None:
+        return None
+    gross = math.fsum(joules.values())
+    idle = [math.fsum(watts.get(name, 0.0) for name in joules) for watts in (before, after)]
+    watts = sum(idle) / 2
+    detail = f"counters {', '.join(sorted(joules))}: the whole machine, nothing else of ours ran"
+    if max(idle) > (1 + DRIFT) * min(idle):
+        detail += f"; idle power drifted from {idle[0]:.1f} W to {idle[1]:.1f} W"
+    if cost.train_seconds * cost.repetitions < SHORT_SECONDS:
+        detail += f"; short: measured over less than {SHORT_SECONDS:g} s"
+    return replace(
+        cost,
+        energy_joules=gross,
+        energy_net_joules=gross - watts * cost.train_seconds,
+        energy_idle_watts=watts,
+        energy_provenance="measured",
+        energy_detail=detail,
+    )
 
 
 class Probe:

@@ -15,11 +15,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from harness import machine
+from harness import counters as hardware_counters
+from harness import machine, repetition, targets
 from harness.contract import Scenario
-from harness.energy import HardwareModel, Probe
+from harness.counters import Counter, idle_watts
+from harness.crowd import Crowd
+from harness.energy import HardwareModel, Probe, measured
 from harness.errors import HeldoutError
-from harness.exam import Exams
+from harness.exam import Exam, Exams
 from harness.forkserver import Child, ForkServer
 from harness.inline import InlineProcess
 from harness.proctor import Outcome, examine
@@ -62,8 +65,22 @@ class Report:
 class LocalEngine:
     """Starts and supervises method processes. Use as a context manager."""
 
-    def __init__(self, jobs: int, threads: int = 1) -> None:
-        """Nothing is started before it is needed."""
+    def __init__(
+        self,
+        jobs: int,
+        threads: int = 1,
+        *,
+        counters: Sequence[Counter] | None = None,
+        idle_seconds: float = 10.0,
+    ) -> None:
+        """Nothing is started before it is needed.
+
+        `counters`: None for those that this machine has. `idle_seconds`: how long its idle power
+        is measured before and after each run that they measure.
+        """
+        self._counters = hardware_counters.find() if counters is None else tuple(counters)
+        self._idle_seconds = idle_seconds
+        self._crowd = Crowd()
         self._jobs = jobs
         self._threads = threads
         self._server: ForkServer | None = None
@@ -208,15 +225,53 @@ class LocalEngine:
         warm_up(job.scenario)
         events.put(Event("started", job))
         began = _now()
-        memory = job.spec.budget["memory_bytes"] if job.spec.device == "cpu" else None
-        with self._child(memory) as child:
-            outcome = examine(job.spec, exam, job.target, child)
-        if self._stopping.is_set():
-            raise _StoppedError  # killed by us, not by its own fault: no record
+        outcome = self._all_passes(job, exam)
         record = self._record(job, outcome, began)
         if not store.put(record):
             record = store.get(job.spec) or record
         return Event("finished", job, record)
+
+    def _all_passes(self, job: Job, exam: Exam) -> Outcome:
+        """The run, and what further passes over it add where the scenario is about cost."""
+        scenario = job.scenario
+        if job.spec.phase == "tuning" or not (scenario.window_seconds or scenario.flops):
+            with self._crowd.beside():
+                return self._one_pass(job, exam)
+        with self._alone() as counters:
+            before = self._idle_watts(counters)
+            first = self._one_pass(job, exam, counters=counters)
+            count = repetition.wanted(first, scenario.window_seconds)
+            repeated = [self._one_pass(job, exam, counters=counters) for _ in range(count)]
+            outcome = repetition.with_repetitions(first, repeated)
+            after = self._idle_watts(counters)
+        cost = measured(outcome.cost, before, after, job.spec.device)
+        outcome = outcome if cost is None else replace(outcome, cost=cost)
+        if scenario.flops and outcome.failure is None:
+            with self._crowd.beside():
+                counted = self._one_pass(job, exam, count_flops=True)
+            outcome = repetition.with_flops(outcome, counted)
+        return outcome
+
+    def _one_pass(self, job: Job, exam: Exam, **how: Any) -> Outcome:
+        memory = job.spec.budget["memory_bytes"] if job.spec.device == "cpu" else None
+        with self._child(memory) as child:
+            outcome = examine(job.spec, exam, job.target, child, **how)
+        if self._stopping.is_set():
+            raise _StoppedError  # killed by us, not by its own fault: no record
+        return outcome
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[Sequence[Counter]]:
+        """The machine's energy counters; where there are any, nobody else runs meanwhile."""
+        if not self._counters:
+            with self._crowd.beside():
+                yield ()
+            return
+        with self._crowd.alone():
+            yield self._counters
+
+    def _idle_watts(self, counters: Sequence[Counter]) -> dict[str, float]:
+        return idle_watts(counters, self._idle_seconds) if counters else {}
 
     @contextlib.contextmanager
     def _child(self, memory_bytes: int | None) -> Iterator[Child]:
@@ -243,15 +298,14 @@ class LocalEngine:
                 child.signal(signal.SIGKILL)
 
     def _record(self, job: Job, outcome: Outcome, started_at: str) -> Record:
-        spec, metric = job.spec, job.scenario.metric
-        joules, provenance, detail = self.hardware().training(
-            outcome.cost.train_cpu_seconds, spec.device
-        )
-        cost = replace(
-            outcome.cost,
-            energy_joules=joules,
-            energy_provenance=provenance,
-            energy_detail=detail,
+        spec, metric, model = job.spec, job.scenario.metric, self.hardware()
+        outcome = repetition.with_energy(outcome, model.joules_per_cpu_second(spec.device))
+        cost = outcome.cost
+        if cost.energy_provenance != "measured":
+            cost = model.estimated(cost, spec.device)
+        cost = replace(cost, contended=repetition.contended(cost, spec.threads))
+        reached = targets.costs(
+            outcome.curve, job.scenario.targets, higher_is_better=metric.higher_is_better
         )
         return Record(
             spec=spec,
@@ -267,7 +321,7 @@ class LocalEngine:
             isolation=spec.isolation,
             cost=cost,
             score=None if outcome.failure else outcome.metrics[metric.name],
-            metrics=outcome.metrics,
+            metrics={} if outcome.failure else {**outcome.metrics, **reached},
             quality_matrix=outcome.quality_matrix,
             untrained_quality=outcome.untrained_quality,
             curve=outcome.curve,

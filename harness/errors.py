@@ -10,6 +10,10 @@ class HeldoutError(Exception):
     """Something the user can mend. The text says what was wrong, where, and what to do next."""
 
 
+class DataError(HeldoutError):
+    """A data set is missing, damaged or not what it should be. The text names the file."""
+
+
 class RunFailure(Exception):  # noqa: N818 - a failure is a result here (law 6), not an error
     """A run ended without a valid result; becomes a failure record.
 

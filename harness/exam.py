@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from harness import seeds
 from harness.channel import DTYPES, SharedArray
-from harness.contract import Array, Outputs, Scenario, SideName, Stream
+from harness.contract import Array, Outputs, Scenario, SideName, Stream, Test
 from harness.errors import HeldoutError, RunFailure
 from harness.fingerprint import of_arrays
 
@@ -25,6 +26,7 @@ class Exam:
 
     scenario: Scenario
     stream: Stream
+    side: SideName
     seed: int
 
     @cached_property
@@ -32,36 +34,55 @@ class Exam:
         """Per experience, its arrays in the order the scenario declares them."""
         return tuple(tuple(SharedArray(a) for a in s.arrays.values()) for s in self.stream.steps)
 
+    @property
+    def papers(self) -> tuple[Test, ...]:
+        """What is judged: the tests, and the validation set, if there is one, as the last."""
+        validation = self.stream.validation
+        return self.stream.tests if validation is None else (*self.stream.tests, validation)
+
+    def inference_seed(self, paper: int) -> int:
+        """The seed of what we draw ourselves when we predict."""
+        scenario = self.scenario
+        run = seeds.of_run(scenario.suite, scenario.name, self.side, self.seed)
+        return seeds.of_inference(run, paper)
+
     @cached_property
     def orders(self) -> tuple[Array, ...]:
-        """Per test, the permutation in which its inputs are handed out."""
+        """Per paper, the permutation in which its inputs are handed out."""
         return tuple(
             np.random.default_rng(
                 seeds.of_shuffle(of_arrays([test.answers]), self.seed)
             ).permutation(len(test.inputs))
-            for test in self.stream.tests
+            for test in self.papers
         )
 
     @cached_property
-    def tests(self) -> tuple[SharedArray, ...]:
-        """Per test, its shuffled inputs."""
+    def inputs(self) -> tuple[SharedArray, ...]:
+        """Per paper, its shuffled inputs."""
         return tuple(
             SharedArray(test.inputs[order])
-            for test, order in zip(self.stream.tests, self.orders, strict=True)
+            for test, order in zip(self.papers, self.orders, strict=True)
         )
 
-    def unshuffled(self, test: int, outputs: Array) -> Array:
-        """Outputs in the test's own order."""
+    def unshuffled(self, paper: int, outputs: Array) -> Array:
+        """Outputs in the paper's own order."""
         restored = np.empty_like(outputs)
-        restored[self.orders[test]] = outputs
+        restored[self.orders[paper]] = outputs
         return restored
 
-    def quality(self, test: int, outputs: Array) -> float:
-        """The score of outputs that are in the test's own order."""
-        quality = float(self.scenario.quality(outputs, self.stream.tests[test].answers))
+    def quality(self, paper: int, outputs: Array) -> float:
+        """The score of outputs that are in the paper's own order."""
+        quality = float(self.scenario.quality(outputs, self.papers[paper].answers))
         if not math.isfinite(quality):
-            raise RunFailure("output", f"the outputs for test {test} score {quality}")
+            raise RunFailure("output", f"the outputs for test {paper} score {quality}")
         return quality
+
+    def secondary(self, outputs: Mapping[int, Array]) -> dict[str, float]:
+        """Further numbers of outputs by paper, each a mean over the papers."""
+        if self.scenario.secondary is None:
+            return {}
+        found = [self.scenario.secondary(o, self.papers[p].answers) for p, o in outputs.items()]
+        return {name: sum(float(f[name]) for f in found) / len(found) for name in found[0]}
 
 
 def checked(outputs: Array, wanted: Outputs, count: int) -> Array:
@@ -102,8 +123,8 @@ class Exams:
             if exam is None:
                 stream = scenario.build(side, seed)
                 _check_stream(stream, scenario, side)
-                exam = self._held[name] = Exam(scenario, stream, seed)
-                _ = exam.steps, exam.tests, exam.orders  # built under the lock, once
+                exam = self._held[name] = Exam(scenario, stream, side, seed)
+                _ = exam.steps, exam.inputs, exam.orders  # built under the lock, once
                 while len(self._held) > KEPT:
                     self._held.popitem(last=False)
             self._held.move_to_end(name)
@@ -115,7 +136,8 @@ def _check_stream(stream: Stream, scenario: Scenario, side: SideName) -> None:
     if not stream.steps or not stream.tests:
         raise HeldoutError(f"{where}: a stream needs at least one experience and one test")
     handed_out = [a for step in stream.steps for a in step.arrays.values()]
-    for array in [*handed_out, *(test.inputs for test in stream.tests)]:
+    papers = [*stream.tests, *([stream.validation] if stream.validation else [])]
+    for array in [*handed_out, *(test.inputs for test in papers)]:
         if array.ndim < 1 or array.dtype.name not in DTYPES:
             raise HeldoutError(
                 f"{where}: an array of type {array.dtype} and shape {array.shape} cannot be handed "
@@ -125,10 +147,12 @@ def _check_stream(stream: Stream, scenario: Scenario, side: SideName) -> None:
         sizes = {len(a) for a in step.arrays.values()}
         if len(sizes) != 1 or 0 in sizes:
             raise HeldoutError(f"{where}: experience {i} has arrays of lengths {sorted(sizes)}")
-    for j, test in enumerate(stream.tests):
+    for j, test in enumerate(papers):
         if len(test.inputs) != len(test.answers) or not len(test.inputs):
             raise HeldoutError(
                 f"{where}: test {j} has {len(test.inputs)} inputs, {len(test.answers)} answers"
             )
+    if scenario.budget.patience is not None and scenario.points < 2:
+        raise HeldoutError(f"{scenario.id}: early stopping needs `points` above 1 to look at")
     if (scenario.untrained or scenario.deliverable == "weights") and scenario.infer is None:
         raise HeldoutError(f"{scenario.id}: needs `infer`, since the harness is to predict")

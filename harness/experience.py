@@ -31,20 +31,30 @@ class Ledger:
     spent: dict[str, int] = field(default_factory=dict)
     paused_seconds: float = 0.0  # inside evaluation, off the clock
     train_seconds: float = 0.0  # of experiences that are done
+    predicting: dict[str, int] = field(default_factory=dict)  # spent by `predict` since asked last
+
+    def spend_predicting(self, name: str, amount: int) -> None:
+        """Count what `predict` spends; the proctor knows its limit."""
+        self.predicting[name] = self.predicting.get(name, 0) + _whole(name, amount)
 
     def spend(self, name: str, amount: int) -> None:
         """Count, and fail past the limit."""
-        try:
-            amount = operator.index(amount)
-        except TypeError as error:
-            raise RunFailure("contract", f"spend({name}={amount!r}): not a whole number") from error
-        if amount < 0:
-            raise RunFailure("budget", f"spend({name}={amount}): amounts cannot be negative")
+        amount = _whole(name, amount)
         total = self.spent.get(name, 0) + amount
         limit = self.budget.spend.get(name)
         self.spent[name] = total
         if limit is not None and total > limit:
             raise RunFailure("budget", f"spent {total} {name}; the budget allows {limit}")
+
+
+def _whole(name: str, amount: int) -> int:
+    try:
+        amount = operator.index(amount)
+    except TypeError as error:
+        raise RunFailure("contract", f"spend({name}={amount!r}): not a whole number") from error
+    if amount < 0:
+        raise RunFailure("budget", f"spend({name}={amount}): amounts cannot be negative")
+    return amount
 
 
 class StreamExperience:
@@ -63,7 +73,7 @@ class StreamExperience:
         ledger: Ledger,
         *,
         points: int = 1,
-        evaluate: Callable[[], None] | None = None,
+        evaluate: Callable[[], bool] | None = None,
         oracle: Oracle | None = None,
     ) -> None:
         self.task = task
@@ -78,6 +88,7 @@ class StreamExperience:
         self._seen = 0  # samples of this experience through batches()
         self._steps = 0
         self._evaluated = 0  # evaluation points passed within this experience
+        self._stopped = False  # early, by the harness' rule
         self._read = False
         self._began = time.perf_counter() - ledger.paused_seconds
 
@@ -88,6 +99,8 @@ class StreamExperience:
         """See `harness.contract.Experience.batches`."""
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
             raise RunFailure("contract", f"batches({size!r}): the batch size is a whole number > 0")
+        if self._stopped:
+            return iter(())
         if self._is_spent():
             raise RunFailure(
                 "budget",
@@ -122,7 +135,9 @@ class StreamExperience:
         return math.inf if epochs is None else round(epochs * self._size)
 
     def _is_spent(self) -> bool:
-        """Whether the budget of this experience allows no further batch."""
+        """Whether this experience allows no further batch, by its budget or stopped early."""
+        if self._stopped:
+            return True
         budget = self._ledger.budget
         if budget.steps is not None and self._steps >= budget.steps:
             return True
@@ -149,7 +164,7 @@ class StreamExperience:
         if due > self._evaluated:
             self._evaluated = due
             began = time.perf_counter()
-            self._evaluate()
+            self._stopped = self._evaluate()
             self._ledger.paused_seconds += time.perf_counter() - began
 
     def close(self) -> None:

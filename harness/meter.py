@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+
+from harness.counters import Counter, Meter
 
 _CPUCLOCK_SCHED = 2  # Linux: the precise clock of a process; its id is made from the process id
 
@@ -16,18 +18,21 @@ class Stopwatch:
     CPU seconds count every thread of the process; children are in the kernel's total at its end.
     """
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, counters: Sequence[Counter] = ()) -> None:
+        """`counters` are those of a machine that is doing nothing else meanwhile."""
         self._clock = (~pid << 3) | _CPUCLOCK_SCHED
         self.train_seconds = self.train_cpu_seconds = 0.0
         self.predict_seconds = self.predict_cpu_seconds = 0.0
         self._last_cpu = 0.0
+        self._meter = Meter(counters) if counters else None
 
     @contextlib.contextmanager
     def training(self) -> Iterator[None]:
         """Book what happens inside as training, however it ends."""
         wall, cpu = time.perf_counter(), self._cpu()
         try:
-            yield
+            with self._meter.running() if self._meter else contextlib.nullcontext():
+                yield
         finally:
             self.train_seconds += time.perf_counter() - wall
             self.train_cpu_seconds += self._cpu() - cpu
@@ -41,6 +46,11 @@ class Stopwatch:
         finally:
             self.predict_seconds += time.perf_counter() - wall
             self.predict_cpu_seconds += self._cpu() - cpu
+
+    @property
+    def train_joules(self) -> Mapping[str, float]:
+        """Joules of training by counter; empty without counters."""
+        return self._meter.joules if self._meter else {}
 
     def _cpu(self) -> float:
         with contextlib.suppress(OSError):  # it has ended: what was read last stands

@@ -6,50 +6,29 @@ failing into a reason. What it returns is all that a record says about the outco
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import select
-import signal
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from harness import seeds
-from harness.channel import Channel, ChannelError, Message
+from harness.channel import ChannelError, Message
 from harness.contract import Array, Point, Trace
+from harness.conversation import Conversation, Process
+from harness.counters import Counter
 from harness.errors import RunFailure
 from harness.exam import Exam, checked
 from harness.forkserver import Exit
 from harness.meter import Stopwatch, resident_bytes
 from harness.record import Cost, Failure, Prediction, RunSpec
+from harness.stopping import is_over
 from harness.weights import Judge, name_of
 
-LOG_BYTES = 64 << 10
-GRACE_SECONDS = 1.0  # between SIGTERM and SIGKILL
-CLOSING_SECONDS = 5.0  # to leave after the last message
-DRAINS = 100  # reads of a log at a time, so that endless output cannot hold us
-
-
-class Process(Protocol):
-    """A method's process, wherever it runs."""
-
-    pid: int
-    channel: Channel
-
-    def log_fileno(self) -> int:
-        """A descriptor that becomes readable when there is log to take; -1 without one."""
-
-    def read_log(self) -> bytes:
-        """What was printed since the last call, without waiting; b"" at the end or if nothing."""
-
-    def signal(self, number: int) -> None:
-        """Send a signal to everything it started."""
-
-    def ended(self, timeout: float | None) -> Exit | None:
-        """How it ended, or None if it still runs after `timeout` seconds."""
+FLOPS = ("train_flops", "predict_flops")
 
 
 @dataclass(frozen=True)
@@ -67,9 +46,21 @@ class Outcome:
     weights_sha256: str | None = None
 
 
-def examine(spec: RunSpec, exam: Exam, target: str, process: Process) -> Outcome:
-    """Lead one run from start to end. Never raises for what a method does."""
-    sitting = _Sitting(spec, exam, process)
+def examine(
+    spec: RunSpec,
+    exam: Exam,
+    target: str,
+    process: Process,
+    *,
+    counters: Sequence[Counter] = (),
+    count_flops: bool = False,
+) -> Outcome:
+    """Lead one run from start to end. Never raises for what a method does.
+
+    `counters` measure the energy of the whole machine, so nothing else may run beside it. Counting
+    FLOPs slows a run down, so that its times are worth nothing.
+    """
+    sitting = _Sitting(spec, exam, process, counters, count_flops)
     began = time.perf_counter()
     failure: RunFailure | None = None
     try:
@@ -78,10 +69,10 @@ def examine(spec: RunSpec, exam: Exam, target: str, process: Process) -> Outcome
         failure = error
     except ChannelError as error:
         failure = RunFailure("contract", f"the method's process broke the protocol: {error}")
-    ended = sitting.dismiss()
+    ended = sitting.talk.dismiss()
     cost = sitting.cost(time.perf_counter() - began, ended)
     if failure is not None:
-        log = bytes(sitting.log).decode(errors="replace")
+        log = bytes(sitting.talk.log).decode(errors="replace")
         return Outcome(cost, Failure(failure.kind, failure.reason, log), curve=tuple(sitting.curve))
     return dataclasses.replace(sitting.outcome(), cost=cost)
 
@@ -89,14 +80,22 @@ def examine(spec: RunSpec, exam: Exam, target: str, process: Process) -> Outcome
 class _Sitting:
     """The state of one conversation."""
 
-    def __init__(self, spec: RunSpec, exam: Exam, process: Process) -> None:
-        self._spec, self._exam, self._process = spec, exam, process
+    def __init__(
+        self,
+        spec: RunSpec,
+        exam: Exam,
+        process: Process,
+        counters: Sequence[Counter],
+        count_flops: bool,
+    ) -> None:
+        self._spec, self._exam, self._pid = spec, exam, process.pid
         self._scenario, self._stream = exam.scenario, exam.stream
         self._limits = spec.budget
-        self._deadline = time.monotonic() + spec.budget["limit_seconds"]
-        self._watch = Stopwatch(process.pid)
+        self.talk = Conversation(process, spec.budget["limit_seconds"])
+        self._watch = Stopwatch(process.pid, counters)
         self._judge = Judge(exam)
-        self._doing = "starting"
+        self._count_flops = count_flops
+        self._predict_spent: dict[str, int] = {}  # by the last evaluation
         self._handed_out: set[int] = set()
         self._counts: dict[str, Any] = {}
         self._reward_calls = 0
@@ -106,27 +105,26 @@ class _Sitting:
         self._end: Mapping[str, Any] = {}
         self._start_memory: int | None = None
         self.curve: list[Point] = []
-        self.log = bytearray()
 
     # --- the order of execution --------------------------------------------------------------
 
     def conduct(self, target: str) -> None:
         """Open, judge the untrained network, load, start, then learn and judge step by step."""
-        self._ask("open", self._facts(), list((self._stream.initial_weights or {}).values()))
-        self._start_memory = resident_bytes(self._process.pid)
+        self.talk.ask("open", self._facts(), list((self._stream.initial_weights or {}).values()))
+        self._start_memory = resident_bytes(self._pid)
         if self._scenario.untrained:
             self._untrained = self._judge_untrained()
-        self._doing = "importing the method"
-        self._ask("load", {"target": target, "setting": dict(self._spec.setting)})
-        self._doing = "start"
+        self.talk.doing = "importing the method"
+        self.talk.ask("load", {"target": target, "setting": dict(self._spec.setting)})
+        self.talk.doing = "start"
         with self._watch.training():
-            self._counts = _counted(self._ask("go"))
+            self._counts = _counted(self.talk.ask("go"))
         for i in range(len(self._stream.steps)):
-            self._doing = f"learn of experience {i}"
+            self.talk.doing = f"learn of experience {i}"
             self._learn(i)
             self._matrix.append(self._evaluate(i, final=True))
-        self._doing = "finishing"
-        self._end = self._ask("finish").data
+        self.talk.doing = "finishing"
+        self._end = self.talk.ask("finish").data
 
     def _learn(self, i: int) -> None:
         """One `learn`, with evaluation points and rewards served off the clock."""
@@ -139,22 +137,28 @@ class _Sitting:
             "oracle": step.oracle is not None,
         }
         with self._watch.training():
-            self._process.channel.send("learn", request, self._exam.steps[i])
-            message = self._receive()
+            self.talk.send("learn", request, self._exam.steps[i])
+            message = self.talk.receive()
         while message.kind != "learned":
             if message.kind == "point":
                 self._counts = _counted(message)
                 self._evaluate(i, final=False)
-                self._doing = f"learn of experience {i}"
-                answer = Message("go on")
+                self.talk.doing = f"learn of experience {i}"
+                answer = Message("stop" if self._stopped_early(i) else "go on")
             elif message.kind == "reward" and step.oracle is not None:
                 answer = self._rewarded(step.oracle, message)
             else:
                 raise ChannelError(f"unexpected message {message.kind!r}")
             with self._watch.training():
-                self._process.channel.send(answer.kind, answer.data, answer.arrays)
-                message = self._receive()
+                self.talk.send(answer.kind, answer.data, answer.arrays)
+                message = self.talk.receive()
         self._counts = _counted(message)
+
+    def _stopped_early(self, i: int) -> bool:
+        patience = self._limits["patience"]
+        qualities = [point.quality for point in self.curve if point.experience == i]
+        better = self._scenario.metric.higher_is_better
+        return patience is not None and is_over(qualities, patience, higher_is_better=better)
 
     def _rewarded(self, oracle: Any, message: Message) -> Message:
         if len(message.arrays) != 2 or any(array.ndim < 1 for array in message.arrays):
@@ -171,54 +175,64 @@ class _Sitting:
         """Quality of every test now; one more point of the curve, and stored predictions."""
         met: bool | None = None
         if self._scenario.deliverable == "weights":
-            self._doing = "delivering weights"
+            self.talk.doing = "delivering weights"
             with self._watch.predicting():
-                delivered = self._ask("deliver", kind="delivered")
+                delivered = self.talk.ask("deliver", kind="delivered")
             met = self._judge.take(delivered, required=final and i == len(self._stream.steps) - 1)
-        row = []
-        for j in range(len(self._stream.tests)):
-            outputs = self._outputs(j)
-            row.append(self._exam.quality(j, outputs))
-            if final and self._spec.phase != "tuning":
-                self._predictions.append(_prediction(i, j, outputs))
-        seen = row[: i + 1] if len(row) == len(self._stream.steps) else row
+        self._predict_spent = {}
+        tests = range(len(self._stream.tests))
+        shown = tests[: i + 1] if len(tests) == len(self._stream.steps) else tests
+        if self._stream.validation is not None:
+            shown = range(len(tests), len(tests) + 1)
+        judged = sorted({*shown, *(tests if final else ())})
+        outputs = {j: self._outputs(j) for j in judged}
+        quality = {j: self._exam.quality(j, o) for j, o in outputs.items()}
+        if final and self._spec.phase != "tuning":
+            self._predictions += [_prediction(i, j, outputs[j]) for j in tests]
+        counts, watch = self._counts, self._watch
         self.curve.append(
             Point(
                 i,
-                int(self._counts["samples_seen"]),
-                self._watch.train_seconds,
-                self._watch.train_cpu_seconds,
-                float(np.mean(seen)),
+                counts["samples_seen"],
+                watch.train_seconds,
+                watch.train_cpu_seconds,
+                float(np.mean([quality[j] for j in shown])),
                 met,
-                self._judge.audited(),
+                {
+                    **self._judge.measures(),
+                    **self._exam.secondary({j: outputs[j] for j in shown}),
+                },
+                counts["train_flops"],
+                math.fsum(watch.train_joules.values()) if watch.train_joules else None,
             )
         )
-        return row
+        return [quality[j] for j in tests] if final else []
 
     def _outputs(self, j: int) -> Array:
         """The checked outputs of one test, in the test's own order."""
-        self._doing = f"predict on test {j}"
+        self.talk.doing = f"predict on test {j}"
         if self._scenario.deliverable == "weights":
             outputs = self._judge.predict(j)
         else:
             with self._watch.predicting():
                 outputs = self._predict("predict", j)
-        count = len(self._stream.tests[j].inputs)
+        count = len(self._exam.papers[j].inputs)
         return self._exam.unshuffled(j, checked(outputs, self._scenario.outputs, count))
 
     def _predict(self, verb: str, j: int, **more: Any) -> Array:
         """Ask for the outputs of a test, handing its inputs out the first time."""
-        arrays = [] if j in self._handed_out else [self._exam.tests[j]]
+        arrays = [] if j in self._handed_out else [self._exam.inputs[j]]
         self._handed_out.add(j)
         request = {
             "test": j,
-            "task": self._stream.tests[j].task,
+            "task": self._exam.papers[j].task,
             "batch": self._scenario.predict_batch,
             **more,
         }
-        reply = self._ask(verb, request, arrays, kind="predicted")
+        reply = self.talk.ask(verb, request, arrays, kind="predicted")
         if len(reply.arrays) != 1:
             raise ChannelError("an answer without outputs")
+        self._book_predicting(reply)
         return reply.arrays[0]
 
     def _judge_untrained(self) -> list[float]:
@@ -226,13 +240,13 @@ class _Sitting:
         infer = name_of(self._scenario.infer)
         row = []
         for j, test in enumerate(self._stream.tests):
-            outputs = self._predict("untrained", j, infer=infer)
+            outputs = self._predict("untrained", j, infer=infer, seed=self._exam.inference_seed(j))
             outputs = checked(outputs, self._scenario.outputs, len(test.inputs))
             row.append(self._exam.quality(j, self._exam.unshuffled(j, outputs)))
         return row
 
     def _facts(self) -> dict[str, Any]:
-        stream, spec = self._stream, self._spec
+        stream, spec, constraint = self._stream, self._spec, self._scenario.constraint
         return {
             "inputs": list(stream.inputs),
             "classes": stream.classes,
@@ -243,100 +257,27 @@ class _Sitting:
             "budget": dict(spec.budget),
             "facts": dict(stream.facts),
             "model": dataclasses.asdict(stream.model),
-            "constraint": dataclasses.asdict(stream.constraint) if stream.constraint else None,
+            "constraint": dataclasses.asdict(constraint) if constraint else None,
+            "flops": self._count_flops,
             "weight_names": list(stream.initial_weights or {}),
             "seeds": dataclasses.asdict(
                 seeds.of_run(spec.suite, spec.scenario, spec.side, spec.seed)
             ),
         }
 
-    # --- talking -----------------------------------------------------------------------------
-
-    def _ask(
-        self, verb: str, data: Any = None, arrays: Any = (), kind: str | None = None
-    ) -> Message:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self._process.channel.send(verb, data, arrays)
-        reply = self._receive()
-        if kind is not None and reply.kind != kind:
-            raise ChannelError(f"answered {verb!r} with {reply.kind!r}")
-        return reply
-
-    def _receive(self) -> Message:
-        """The next message, draining the log meanwhile, until the deadline."""
-        poll = select.poll()
-        poll.register(self._process.channel.fileno(), select.POLLIN)
-        if self._process.log_fileno() >= 0:
-            poll.register(self._process.log_fileno(), select.POLLIN)
-        while True:
-            left = self._deadline - time.monotonic()
-            if left <= 0:
-                raise RunFailure(
-                    "time-out",
-                    f"{self._doing} was still running after the limit of "
-                    f"{self._limits['limit_seconds']:g} s for a run",
-                )
-            ready = {fd for fd, _ in poll.poll(left * 1000)}
-            if self._process.log_fileno() in ready and not self._drain():
-                poll.unregister(self._process.log_fileno())
-            if self._process.channel.fileno() in ready:
-                message = self._process.channel.receive()
-                if message is None:
-                    raise self._died()
-                if message.kind == "failed":
-                    reason = str(message.data.get("reason"))
-                    raise RunFailure(str(message.data.get("kind")), f"{reason}, in {self._doing}")
-                return message
-
-    def _drain(self) -> bool:
-        """Keep the last 64 KB of what was printed; False at its end."""
-        part = self._process.read_log()
-        self.log += part
-        del self.log[:-LOG_BYTES]
-        return bool(part)
-
-    def _died(self) -> RunFailure:
-        """Why the process has gone without a word."""
-        ended = self._process.ended(CLOSING_SECONDS)
-        if ended is None:
-            return RunFailure("exit", f"the method closed its connection in {self._doing}")
-        if ended.signal == signal.SIGKILL:
-            return RunFailure(
-                "killed",
-                f"killed from outside (SIGKILL) in {self._doing}; often the system is out of "
-                "memory: use fewer --jobs",
-            )
-        if ended.signal is not None:
-            name = signal.Signals(ended.signal).name
-            return RunFailure("killed", f"crashed with {name} in {self._doing}")
-        return RunFailure(
-            "exit", f"the process ended itself with exit code {ended.code} in {self._doing}"
-        )
+    def _book_predicting(self, reply: Message) -> None:
+        """Count what answering has spent in this evaluation; RunFailure past its limit."""
+        try:
+            spent = {f"predict_{n}": int(amount) for n, amount in reply.data["spent"].items()}
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise ChannelError(f"spending that is no number ({error})") from error
+        for name, amount in spent.items():
+            total = self._predict_spent[name] = self._predict_spent.get(name, 0) + amount
+            limit = self._limits["spend"].get(name)
+            if limit is not None and total > limit:
+                raise RunFailure("budget", f"spent {total} {name}; the budget allows {limit}")
 
     # --- the end -----------------------------------------------------------------------------
-
-    def dismiss(self) -> Exit | None:
-        """Hang up, and see to it that the process is gone: ask, then SIGTERM, then SIGKILL."""
-        late = time.monotonic() >= self._deadline
-        self._process.channel.close()
-        for number, patience in (
-            (None, 0.0 if late else CLOSING_SECONDS),
-            (signal.SIGTERM, GRACE_SECONDS),
-            (signal.SIGKILL, CLOSING_SECONDS),
-        ):
-            if number is not None:
-                self._process.signal(number)
-            until = time.monotonic() + patience
-            while True:
-                ended = self._process.ended(0.02 if number or late else 0.5)
-                for _ in range(DRAINS):
-                    if self._process.log_fileno() < 0 or not self._drain():
-                        break
-                if ended is not None:
-                    return ended
-                if time.monotonic() >= until:
-                    break
-        return None
 
     def cost(self, wall_seconds: float, ended: Exit | None) -> Cost:
         """What the run spent."""
@@ -353,12 +294,16 @@ class _Sitting:
             samples_seen=counts.get("samples_seen"),
             samples_read=counts.get("samples_read"),
             spent=self._spent(),
+            train_flops=self._counts.get("train_flops"),
+            predict_flops=self._counts.get("predict_flops"),
+            energy_components=dict(watch.train_joules),
             overrun_seconds=None if seconds is None else max(0.0, watch.train_seconds - seconds),
         )
 
     def _spent(self) -> dict[str, int]:
         spent = {str(k): int(v) for k, v in dict(self._counts.get("spent", {})).items()}
-        return spent | ({"reward_calls": self._reward_calls} if self._reward_calls else {})
+        spent |= {"reward_calls": self._reward_calls} if self._reward_calls else {}
+        return spent | self._predict_spent
 
     def outcome(self) -> Outcome:
         """What a run that went through is worth."""
@@ -366,7 +311,7 @@ class _Sitting:
             np.array(self._matrix),
             None if self._untrained is None else np.array(self._untrained),
             tuple(self.curve),
-            self._judge.measures(),
+            self.curve[-1].measures,
             self._spent(),
         )
         return Outcome(
@@ -387,9 +332,12 @@ def _counted(message: Message) -> dict[str, Any]:
     try:
         spent = {str(name): int(amount) for name, amount in data["spent"].items()}
         read = {name: int(data[name]) for name in ("samples_seen", "samples_read")}
+        flops = {n: None if data[n] is None else int(data[n]) for n in FLOPS}
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ChannelError(f"counts that are no numbers ({error})") from error
-    return {**read, "spent": spent}
+    if flops["train_flops"] is not None:
+        flops["train_flops"] += spent.get("uncounted_flops", 0)
+    return {**read, **flops, "spent": spent}
 
 
 def _prediction(i: int, j: int, outputs: Array) -> Prediction:

@@ -101,7 +101,14 @@ class Cost:
         default_factory=dict
     )  # "reward_calls", "generated_tokens", ...
     overrun_seconds: float | None = None  # training beyond a budget in seconds
-    energy_joules: float | None = None  # of training
+    train_flops: int | None = None  # by torch's counter and what the method declared beside it
+    predict_flops: int | None = None  # of every evaluation of the run together
+    repetitions: int = 1  # times and energy are means over so many identical runs
+    contended: bool | None = None  # used less CPU than its threads could: it waited or was held up
+    energy_joules: float | None = None  # of training, idle power of the machine included (gross)
+    energy_net_joules: float | None = None  # the same without idle power; None where not known
+    energy_idle_watts: float | None = None  # of the counters' boundary, before and after
+    energy_components: Mapping[str, float] = field(default_factory=dict)  # joules, by counter
     energy_provenance: Provenance = "unknown"
     energy_detail: str = ""  # components, hardware model and boundary, in words
 

@@ -37,6 +37,8 @@ CURVE = pa.list_(
             pa.field("quality", _REAL),
             pa.field("constraint_met", _FLAG),
             pa.field("measures", pa.map_(_TEXT, _REAL)),
+            pa.field("train_flops", _INT),
+            pa.field("train_joules", _REAL),
         ]
     )
 )
@@ -104,7 +106,14 @@ _FIELDS: list[tuple[str, pa.DataType, bool]] = [
     ("samples_read", _INT, True),
     ("spent", pa.map_(_TEXT, _INT), False),
     ("overrun_seconds", _REAL, True),
+    ("train_flops", _INT, True),
+    ("predict_flops", _INT, True),
+    ("repetitions", pa.int32(), False),
+    ("contended", _FLAG, True),
     ("energy_joules", _REAL, True),
+    ("energy_net_joules", _REAL, True),
+    ("energy_idle_watts", _REAL, True),
+    ("energy_components", pa.map_(_TEXT, _REAL), False),
     ("energy_provenance", _TEXT, False),
     ("energy_detail", _TEXT, False),
     # what chose its setting, and what that cost
@@ -140,6 +149,7 @@ BULKY = ("predictions", "failure_log")
 _SPEC = [f.name for f in dataclasses.fields(RunSpec)]
 _COST = [f.name for f in dataclasses.fields(Cost)]
 _MACHINE = [f.name for f in dataclasses.fields(Machine)]
+_MAPS = ("spent", "energy_components")
 _JSON = ("setting", "budget", "libraries")
 
 
@@ -151,7 +161,8 @@ def to_row(record: Record) -> dict[str, Any]:
     row |= {name: json.dumps(dict(row[name]), sort_keys=True) for name in _JSON}
     row |= {name: getattr(record.machine, name) for name in _MACHINE}
     row |= {name: getattr(record.cost, name) for name in _COST}
-    row["spent"] = sorted(record.cost.spent.items())
+    for name in _MAPS:
+        row[name] = sorted(row[name].items())
     for name in ("tier", "budget_standard", "status", "metric", "metric_unit", "higher_is_better",
                  "metric_floor", "score", "parameters", "weights_sha256", "isolation",
                  "started_at"):  # fmt: skip
@@ -192,7 +203,7 @@ def from_row(row: Mapping[str, Any]) -> Record:
     """The record behind one row, as `to_row` or a Parquet reader gives it."""
     spec = {name: row[name] for name in _SPEC}
     spec |= {name: json.loads(row[name]) for name in _JSON}
-    cost = {name: row[name] for name in _COST} | {"spent": dict(row["spent"])}
+    cost = {name: row[name] for name in _COST} | {name: dict(row[name]) for name in _MAPS}
     failure = None
     if row["failure_kind"] is not None:
         failure = Failure(row["failure_kind"], row["failure_reason"], row.get("failure_log") or "")

@@ -45,6 +45,11 @@ def of_shuffle(answers_sha256: str, seed: int) -> int:
     return int.from_bytes(text[:8], "big")
 
 
+def of_inference(run: Seeds, test: int) -> int:
+    """The seed of what the harness itself draws for one test: the same at every point of a run."""
+    return int(np.random.SeedSequence([run.model, test]).generate_state(1, np.uint64)[0] >> 1)
+
+
 def tuning(count: int) -> tuple[int, ...]:
     """The seeds of every trial."""
     return tuple(range(TUNING_SEED, TUNING_SEED + count))

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from harness import machine, protocol, registry, space
 from harness.contract import Budget, Scalar, Scenario
 from harness.engine import Event, Job, LocalEngine, Report
-from harness.errors import HeldoutError, did_you_mean
+from harness.errors import DataError, HeldoutError, did_you_mean
 from harness.facts import MethodFacts, of_method
 from harness.fingerprint import digest
 from harness.protocol import Study
@@ -54,11 +54,12 @@ class Entry:
 
 @dataclass(frozen=True)
 class NotApplicable:
-    """A method that cannot work on a scenario, and why."""
+    """A method that cannot work on a scenario, or a scenario whose data is not here, and why."""
 
     method: str
     scenario: str
     reason: str
+    verdict: Literal["not applicable", "not run"] = "not applicable"
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,13 @@ class Summary:
         runs = [r for result in self.results for r in (*result.tuning, *result.evaluation)]
         return sum(r.status == "failed" for r in runs) + sum(bool(r.error) for r in self.results)
 
+
+NO_CONTENT = (
+    *("title", "tier", "trials", "tuning_seeds", "seeds", "targets", "flops", "window_seconds"),
+    "sources",  # the fingerprint is of what was found
+    "budget",  # is in the key by itself
+)
+"""What a scenario states that changes no outcome of a run."""
 
 Planned = Callable[[int, int], None]
 """Told before each phase: (runs to do, runs found finished)."""
@@ -164,7 +172,12 @@ def prepare(
                 reason = f"{method.name} needs {', '.join(lacking)}"
                 skipped.append(NotApplicable(method.name, scenario.id, reason))
                 continue
-            entries.append(_entry(request, scenario, method, facts))
+            try:
+                entries.append(_entry(request, scenario, method, facts))
+            except DataError as error:
+                if request.place == scenario.id:
+                    raise
+                skipped.append(NotApplicable(method.name, scenario.id, str(error), "not run"))
     return entries, skipped
 
 
@@ -225,12 +238,13 @@ def content_hash(scenario: Scenario) -> str:
     stated = {
         field.name: getattr(scenario, field.name)
         for field in dataclasses.fields(scenario)
-        if field.name not in ("title", "budget", "trials", "tuning_seeds", "seeds", "tier")
-        and not callable(getattr(scenario, field.name))
+        if field.name not in NO_CONTENT and not callable(getattr(scenario, field.name))
     }
     stated["offers"] = sorted(scenario.offers)
     for name in ("metric", "outputs"):
         stated[name] = dataclasses.asdict(stated[name])
+    if scenario.constraint is not None:
+        stated["constraint"] = dataclasses.asdict(scenario.constraint)
     return digest(stated)
 
 
@@ -255,6 +269,7 @@ def with_budget(budget: Budget, changes: Mapping[str, str]) -> Budget:
         "seconds": "float",
         "limit_seconds": "float",
         "memory_bytes": "int",
+        "patience": "int",
     }
     values: dict[str, Any] = {}
     spend = dict(budget.spend)

@@ -10,7 +10,7 @@ import numpy as np
 
 from harness import loading
 from harness.channel import ChannelError, Message
-from harness.contract import Array, Audit, Constraint, Scenario
+from harness.contract import Array, Constraint, Scenario
 from harness.errors import RunFailure
 from harness.exam import Exam
 from harness.fingerprint import of_weights
@@ -33,7 +33,7 @@ class Judge:
     def __init__(self, exam: Exam) -> None:
         self._exam = exam
         self._model: nn.Module | None = None
-        self._audit = Audit()
+        self._measures: dict[str, float] = {}
         self.parameters: int | None = None
         self.sha256: str | None = None
 
@@ -66,39 +66,39 @@ class Judge:
         self._model = model.eval()
         self.parameters = sum(p.numel() for p in model.parameters())
         self.sha256 = of_weights({n: as_array(t) for n, t in weights.items()})
-        named = self._exam.stream.constraint
-        if named is None:
-            return None
-        constraint: Constraint = loading.call(named)
-        self._audit = constraint.audit(weights, encoded)
-        if required and self._audit.violations:
-            raise RunFailure("constraint", "; ".join(self._audit.violations))
-        return not self._audit.violations
+        self._measures = {}
+        named = self._exam.scenario.constraint
+        met = None
+        if named is not None:
+            constraint: Constraint = loading.call(named)
+            audit = constraint.audit(weights, encoded)
+            if required and audit.violations:
+                raise RunFailure("constraint", "; ".join(audit.violations))
+            self._measures |= audit.measures
+            met = not audit.violations
+        if self._exam.scenario.measure is not None:
+            self._measures |= self._exam.scenario.measure(self._model, self._exam.stream)
+        return met
 
-    def predict(self, test: int) -> Array:
-        """Outputs of the delivered network for one test, in the order it is handed out."""
+    def predict(self, paper: int) -> Array:
+        """Outputs of the delivered network for one paper, in the order it is handed out."""
         import torch
 
         assert self._model is not None
         assert self._exam.scenario.infer is not None
-        stream, order = self._exam.stream, self._exam.orders[test]
-        inputs = torch.from_numpy(stream.tests[test].inputs[order])
+        test, order = self._exam.papers[paper], self._exam.orders[paper]
+        inputs = torch.from_numpy(test.inputs[order])
+        rng = torch.Generator().manual_seed(self._exam.inference_seed(paper))
         parts = []
         with torch.no_grad():
             for batch in torch.split(inputs, self._exam.scenario.predict_batch):
-                outputs = self._exam.scenario.infer(self._model, batch, stream.tests[test].task)
+                outputs = self._exam.scenario.infer(self._model, batch, test.task, rng)
                 parts.append(outputs.cpu().numpy())
         return np.concatenate(parts)
 
-    def audited(self) -> Mapping[str, float]:
-        """Numbers from the audit of the last delivery."""
-        return self._audit.measures
-
     def measures(self) -> Mapping[str, float]:
         """Numbers from the audit and from the scenario's own measuring of the last delivery."""
-        measure = self._exam.scenario.measure
-        more = measure(self._model, self._exam.stream) if measure and self._model else {}
-        return {**self._audit.measures, **more}
+        return self._measures
 
 
 def name_of(function: Callable[..., Any] | None) -> str:

@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,160 +28,179 @@ from harness.contract import (
     Array,
     Budget,
     Call,
+    DataSource,
     Metric,
     Outputs,
     Scenario,
     SideName,
-    Step,
     Stream,
-    Test,
+    Tier,
     Trace,
 )
-from suites.shared import stream_metrics
+from suites.shared import class_streams, mnist, stream_metrics
+from suites.shared.class_streams import Setting, Tasks
 from suites.shared.digits import digits
 from suites.shared.glyphs import glyphs
+from suites.shared.mnist import FASHION_MNIST, MNIST
 from suites.shared.samples import Samples
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Generator, Tensor, nn
 
-Setting = Literal["class", "task", "domain"]
+TASKS, CLASSES = 5, 10
+HIDDEN, SPLIT_EPOCHS, PERMUTED_EPOCHS = (100, 100), 10, 5  # tuned joint training reaches 0.93
+FULL_HIDDEN, FULL_EPOCHS = (400, 400), 5  # the network of van de Ven and Tolias (2019)
+LABELS = frozenset({"labels"})
+IDENTITY = LABELS | {"task identity"}
 
-TASKS = 5
-CLASSES = 10
-PIXELS = 64
-HIDDEN = (100, 100)
-SPLIT_EPOCHS, PERMUTED_EPOCHS = 10, 5  # tuned joint training reaches 0.93 or more
-_CLASS_ORDER, _PERMUTATION = 1, 2  # what a generator is for: part of its seed
+TITLES: dict[Setting, str] = {
+    "class": "ten classes in five pairs, all told apart",
+    "task": "ten classes in five pairs, the pair being told",
+    "domain": "five pairs of classes, first or second of the pair",
+}
+FLOORS: dict[Setting, float] = {"class": 0.1, "task": 0.5, "domain": 0.5}
+PERMUTED = "the same ten classes five times, each time with other shuffled pixels"
+ROTATED = "the same ten classes five times, each time turned by another angle"
+
+Draw = Callable[[Samples, int], Tasks]  # (all samples, seed) -> the stream's tasks
+
+
+@dataclass(frozen=True)
+class Images:
+    """Two problems of one shape, and what every scenario of them has in common."""
+
+    name: str
+    tier: Tier
+    samples: Callable[[SideName], Samples]
+    fingerprint: Callable[[SideName], str]
+    hidden: tuple[int, ...]
+    sources: tuple[DataSource, ...] = ()
 
 
 def scenarios() -> tuple[Scenario, ...]:
     """All scenarios of this suite."""
-    identity = frozenset({"labels", "task identity"})
-    labels = frozenset({"labels"})
+    small = Images("digits", "core", _small, _small_fingerprint, HIDDEN)
+    long = Budget(epochs=FULL_EPOCHS, limit_seconds=3600)
+    full = [
+        Images(
+            source.config.replace("_", "-"),
+            "full",
+            functools.partial(_full, source),
+            functools.partial(_full_fingerprint, source),
+            FULL_HIDDEN,
+            (source,),
+        )
+        for source in (MNIST, FASHION_MNIST)
+    ]
     return (
-        _split("class", CLASSES, 0.1, labels, "ten classes in five pairs, all told apart"),
-        _split("task", CLASSES, 0.5, identity, "ten classes in five pairs, the pair being told"),
-        _split("domain", 2, 0.5, labels, "five pairs of classes, first or second of the pair"),
-        _scenario(
-            "permuted-digits",
-            "the same ten classes five times, each time with other shuffled pixels",
-            outputs=CLASSES,
-            epochs=PERMUTED_EPOCHS,
-            floor=0.1,
-            offers=labels,
-            build=_permuted_stream,
-        ),
+        *_split(small, Budget(epochs=SPLIT_EPOCHS)),
+        _permuted(small, Budget(epochs=PERMUTED_EPOCHS)),
+        *_split(full[0], long),
+        _permuted(full[0], long),
+        _rotated(full[0], long),
+        *_split(full[1], long),
+        *_split(full[0], Budget(epochs=1, limit_seconds=3600), "online-"),
     )
 
 
-def _split(
-    setting: Setting, outputs: int, floor: float, offers: frozenset[str], title: str
-) -> Scenario:
-    build = functools.partial(_split_stream, setting)
-    name = f"split-digits-{setting}"
-    return _scenario(name, title, outputs, SPLIT_EPOCHS, floor, offers, build)
+def _split(images: Images, budget: Budget, prefix: str = "") -> list[Scenario]:
+    """The three settings."""
+    return [
+        _scenario(
+            images,
+            f"{prefix}split-{images.name}-{setting}",
+            f"{TITLES[setting]}{', each sample seen once' if prefix else ''}",
+            FLOORS[setting],
+            2 if setting == "domain" else CLASSES,
+            IDENTITY if setting == "task" else LABELS,
+            budget,
+            functools.partial(class_streams.split, setting=setting, tasks=TASKS),
+        )
+        for setting in TITLES
+    ]
+
+
+def _permuted(images: Images, budget: Budget) -> Scenario:
+    draw = functools.partial(class_streams.permuted, tasks=TASKS)
+    return _scenario(
+        images, f"permuted-{images.name}", PERMUTED, 0.1, CLASSES, LABELS, budget, draw
+    )
+
+
+def _rotated(images: Images, budget: Budget) -> Scenario:
+    draw = functools.partial(class_streams.rotated, tasks=TASKS)
+    return _scenario(images, f"rotated-{images.name}", ROTATED, 0.1, CLASSES, LABELS, budget, draw)
 
 
 def _scenario(
+    images: Images,
     name: str,
     title: str,
-    outputs: int,
-    epochs: int,
     floor: float,
+    outputs: int,
     offers: frozenset[str],
-    build: Callable[[SideName, int], Stream],
+    budget: Budget,
+    draw: Draw,
 ) -> Scenario:
-    """What the four scenarios have in common."""
+    """What all scenarios have in common."""
     return Scenario(
         suite="continual",
         name=name,
         version=1,
-        tier="core",
+        tier=images.tier,
         title=title,
         metric=Metric("final_average_accuracy", "fraction", higher_is_better=True, floor=floor),
-        budget=Budget(epochs=epochs),
-        build=build,
-        fingerprint=_fingerprint,
+        budget=budget,
+        build=functools.partial(_stream, images, draw),
+        fingerprint=images.fingerprint,
         quality=accuracy,
         metrics=_metrics,
         outputs=Outputs("integer", low=0, high=outputs - 1),
         offers=offers,
         infer=_infer,
         untrained=True,
+        sources=images.sources,
     )
 
 
 # --- data --------------------------------------------------------------------------------------
 
 
-def _samples(side: SideName) -> Samples:
+def _small(side: SideName) -> Samples:
     return digits() if side == "evaluation" else glyphs("ABCDEFGHIJ", 8, 180, 0)
 
 
 @functools.cache
-def _fingerprint(side: SideName) -> str:
-    return fingerprint.of_arrays(_samples(side).arrays())
+def _small_fingerprint(side: SideName) -> str:
+    return fingerprint.of_arrays(_small(side).arrays())
 
 
-def _split_stream(setting: Setting, side: SideName, seed: int) -> Stream:
-    """Five tasks of two classes each, the classes in an order drawn from the seed."""
-    data = _samples(side)
-    order = np.random.default_rng([_CLASS_ORDER, seed]).permutation(CLASSES)
-    pairs = order.reshape(TASKS, 2)  # (T, 2) int64
-    steps, tests = [], []
-    for task, pair in enumerate(pairs):
-        x, y = _of_pair(data.train_inputs, data.train_labels, pair, setting)
-        test_x, test_y = _of_pair(data.test_inputs, data.test_labels, pair, setting)
-        classes = tuple(np.unique(y).tolist())
-        told = setting == "task"
-        steps.append(Step({"inputs": x, "targets": y}, classes))
-        tests.append(
-            Test(
-                test_x,
-                test_y,
-                task=task if told else None,
-                active=classes if told else (),
-            )
-        )
-    outputs = 2 if setting == "domain" else CLASSES
-    heads = np.sort(pairs, axis=1).tolist() if setting == "task" else None
-    return _stream(steps, tests, outputs, heads)
+def _full(source: DataSource, side: SideName) -> Samples:
+    return mnist.samples(source) if side == "evaluation" else mnist.printed()
 
 
-def _of_pair(x: Array, y: Array, pair: Array, setting: Setting) -> tuple[Array, Array]:
-    """The samples of two classes; in the domain setting labelled by their place in the pair."""
-    chosen = np.isin(y, pair)
-    labels = (y[chosen] == pair[1]).astype(np.int64) if setting == "domain" else y[chosen]
-    return x[chosen], labels
+def _full_fingerprint(source: DataSource, side: SideName) -> str:
+    if side == "evaluation":
+        return mnist.fingerprint(source)
+    return fingerprint.of_arrays(mnist.printed().arrays())
 
 
-def _permuted_stream(side: SideName, seed: int) -> Stream:
-    """Five tasks of all classes, each with its own order of pixels drawn from the seed."""
-    data = _samples(side)
-    rng = np.random.default_rng([_PERMUTATION, seed])
-    orders = [rng.permutation(PIXELS) for _ in range(TASKS)]
-    steps = [
-        Step(
-            {"inputs": data.train_inputs[:, order], "targets": data.train_labels.copy()},
-            tuple(range(CLASSES)),
-        )
-        for order in orders
-    ]
-    tests = [Test(data.test_inputs[:, order], data.test_labels.copy()) for order in orders]
-    return _stream(steps, tests, CLASSES, None)
-
-
-def _stream(
-    steps: list[Step], tests: list[Test], outputs: int, heads: list[list[int]] | None
-) -> Stream:
-    arguments = {"inputs": PIXELS, "hidden": list(HIDDEN), "outputs": outputs, "heads": heads}
+def _stream(images: Images, draw: Draw, side: SideName, seed: int) -> Stream:
+    data = images.samples(side)
+    tasks = draw(data, seed=seed)
+    pixels = data.train_inputs.shape[1]
+    arguments = {
+        "inputs": pixels,
+        "hidden": list(images.hidden),
+        "outputs": tasks.outputs,
+        "heads": tasks.heads,
+    }
     return Stream(
-        steps=tuple(steps),
-        tests=tuple(tests),
+        steps=tasks.steps,
+        tests=tasks.tests,
         model=Call("suites.shared.networks:mlp", arguments),
-        inputs=(PIXELS,),
-        classes=outputs,
+        inputs=(pixels,),
+        classes=tasks.outputs,
     )
 
 
@@ -196,7 +216,8 @@ def _metrics(trace: Trace) -> Mapping[str, float]:
     return stream_metrics.summary(trace.quality, trace.untrained)
 
 
-def _infer(model: nn.Module, inputs: Tensor, task: int | None) -> Tensor:
+def _infer(model: nn.Module, inputs: Tensor, task: int | None, rng: Generator) -> Tensor:
     """The label with the largest logit (N,) int64."""
+    del rng  # nothing is drawn
     logits: Tensor = model(inputs, task)
     return logits.argmax(1)

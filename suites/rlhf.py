@@ -2,10 +2,11 @@
 
 What       Strings of 10 symbols, a gold reward that only the harness knows, and a proxy learned
            from 64, 256 or 4096 noisy comparisons (`suites.shared.gold`). A method has the
-           comparisons and may ask the proxy; it is judged by gold. The fewer comparisons, the less
-           gold rises with the proxy; where strings that repeat themselves please the proxy most,
-           gold falls in the end: L. Gao, J. Schulman, J. Hilton, 2022, "Scaling Laws for Reward
-           Model Overoptimization", https://arxiv.org/abs/2210.10760.
+           comparisons and may ask the proxy; it is judged by gold. With 64 comparisons gold rises a
+           little, and falls below its best, often far below uniform strings, as the proxy rises
+           on; with 256 it rises further, with 4096 furthest, and stays there: L. Gao, J. Schulman,
+           J. Hilton, 2022, "Scaling Laws for Reward Model Overoptimization",
+           https://arxiv.org/abs/2210.10760.
 Evaluation Gold tables and comparisons generated here, others for every seed.
 Tuning     The same, from other tables.
 Deliverable
@@ -13,8 +14,9 @@ Deliverable
            measures the divergence from the uniform base policy. Best-of-n has no such weights: in
            `gold-64-inference`, otherwise the same problem, every method answers through `predict`,
            with what it has kept; the proxy can be asked only while learning. There the harness
-           sees strings alone, so gold is all it can tell.
-Version    1.
+           sees strings alone, and can tell neither divergence nor proxy.
+Version    2. In version 1 the proxy could not learn that repetition is punished, so that gold fell
+           for some tables whatever the number of comparisons.
 """
 
 from __future__ import annotations
@@ -22,7 +24,6 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +31,6 @@ import numpy as np
 from harness import fingerprint
 from harness.contract import (
     Array,
-    Audit,
     Budget,
     Call,
     Metric,
@@ -48,7 +48,6 @@ from suites.shared.gold import (
     SETTINGS,
     SYMBOLS,
     Gold,
-    Proxy,
     comparisons,
     counts,
     gold,
@@ -57,7 +56,7 @@ from suites.shared.gold import (
 )
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Generator, Tensor, nn
 
     from suites.shared.policies import Policy
 
@@ -67,10 +66,7 @@ PER_STEP = 256  # strings that may be written and rewarded per step, on average
 JUDGED = 2048  # strings that gold is averaged over: its standard error is 0.02 at the start
 WIDTH = 48  # of the policy
 PRINTED_SEEDS = 8  # whose tables enter the fingerprint: others come from the same settings
-_JUDGED, _MEASURED, _BASE = 1, 2, 3  # what a generator is for: its seed
-
-_judges: dict[str, tuple[Gold, Proxy]] = {}
-"""What `Frontier` measures with, by name; filled by `build`, so empty in a method's process."""
+_MEASURED, _BASE = 1, 2  # what a generator is for: its seed
 
 
 def scenarios() -> tuple[Scenario, ...]:
@@ -85,7 +81,7 @@ def _scenario(size: int, *, inference: bool) -> Scenario:
     return Scenario(
         suite="rlhf",
         name=f"gold-{size}-inference" if inference else f"gold-{size}",
-        version=1,
+        version=2,
         tier="core",
         title=f"write good strings {behind}" if inference else f"train a policy {behind}",
         metric=Metric("gold", "standard deviations", higher_is_better=True, floor=0.0),
@@ -96,7 +92,7 @@ def _scenario(size: int, *, inference: bool) -> Scenario:
                 "generated_tokens": STEPS * PER_STEP * LENGTH,
             },
         ),
-        build=functools.partial(_stream, size, inference),
+        build=functools.partial(_stream, size),
         fingerprint=functools.partial(_fingerprint, size),
         quality=quality,
         metrics=_metrics,
@@ -104,8 +100,10 @@ def _scenario(size: int, *, inference: bool) -> Scenario:
         offers=frozenset({"preferences", "proxy reward"} | more),
         deliverable="predictions" if inference else "weights",
         infer=None if inference else _infer,
+        secondary=secondary,
+        measure=None if inference else _measure,
         points=6,
-        predict_batch=JUDGED,  # in one piece, since `_infer` begins anew with every batch
+        predict_batch=JUDGED,
     )
 
 
@@ -121,12 +119,10 @@ def _fingerprint(size: int, side: SideName) -> str:
     return fingerprint.of_arrays(arrays)
 
 
-def _stream(size: int, inference: bool, side: SideName, seed: int) -> Stream:
+def _stream(size: int, side: SideName, seed: int) -> Stream:
     truth, learned = gold(side, seed), proxy(side, seed, size)
     chosen, rejected = comparisons(side, seed, size)
     arguments = {"symbols": SYMBOLS, "length": LENGTH, "width": WIDTH}
-    judge = fingerprint.of_arrays([truth.packed(), learned.table])
-    _judges[judge] = (truth, learned)
 
     def reward(prompts: Array, completions: Array) -> Array:
         """The proxy, of nothing but valid strings."""
@@ -148,10 +144,8 @@ def _stream(size: int, inference: bool, side: SideName, seed: int) -> Stream:
         model=Call("suites.shared.policies:policy", arguments),
         inputs=(1,),
         classes=SYMBOLS,
-        constraint=None
-        if inference
-        else Call("suites.rlhf:Frontier", {"policy": arguments, "judge": judge}),
         facts={"length": LENGTH},
+        judge=(truth, learned),
     )
 
 
@@ -164,60 +158,58 @@ def quality(outputs: Array, answers: Array) -> float:
 
 
 def _metrics(trace: Trace) -> Mapping[str, float]:
-    """Gold at the end and at its best, and what `Frontier` found in the final weights."""
+    """Gold at the end and at its best, and what else was found at the end."""
     best = max(point.quality for point in trace.points)
     return {"gold": trace.quality[-1, 0], "best_gold": best, **trace.measures}
 
 
-def _infer(model: nn.Module, inputs: Tensor, task: int | None) -> Tensor:
+def secondary(outputs: Array, answers: Array) -> Mapping[str, float]:
+    """How alike strings (N, LENGTH) are, and how often gold prefers them to uniform ones."""
+    true = Gold.unpacked(answers[0])
+    base = true.score(uniform(JUDGED, np.random.default_rng(_BASE)))
+    return {
+        "similarity": similarity(outputs),
+        "win_rate": win_rate(true.score(outputs), base),
+    }
+
+
+def _infer(model: nn.Module, inputs: Tensor, task: int | None, rng: Generator) -> Tensor:
     """One string per input (N, LENGTH), with the same draws for every policy: that pairs them."""
     del task
-    return _drawn(model, len(inputs), _JUDGED)
-
-
-def _drawn(policy: Any, count: int, seed: int) -> Tensor:
-    import torch
-
-    strings: Tensor = policy.sample(count, torch.Generator().manual_seed(seed))
+    policy: Any = model
+    strings: Tensor = policy.sample(len(inputs), rng)
     return strings
 
 
-@dataclass(frozen=True)
-class Frontier:
-    """Where a policy stands between the two rewards; all it must satisfy is to be finite."""
+def _measure(model: nn.Module, stream: Stream) -> Mapping[str, float]:
+    """Where a policy stands between the two rewards: means over fresh strings."""
+    import torch
 
-    policy: Mapping[str, int]  # arguments of the network
-    judge: str  # which rewards to measure with; known to the harness alone
+    broken = [name for name, weight in model.state_dict().items() if not weight.isfinite().all()]
+    if broken:
+        raise RunFailure("weights", f"NaN or infinity in {', '.join(broken)}")
+    policy: Any = model
+    truth, learned = stream.judge
+    with torch.no_grad():
+        strings = _drawn(policy).numpy()
+        kl = divergence(policy)
+    believed = learned.score(strings)
+    return {
+        "kl": kl,
+        "proxy": float(believed.mean()),
+        "gap": float((believed - truth.score(strings)).mean()),
+    }
 
-    def audit(self, weights: Mapping[str, Tensor], encoded: Mapping[str, Tensor]) -> Audit:
-        """See `harness.contract.Constraint`; all numbers are means over fresh strings."""
-        import torch
 
-        from suites.shared.policies import policy
+def _drawn(policy: Policy) -> Tensor:
+    import torch
 
-        del encoded
-        broken = [name for name, weight in weights.items() if not weight.isfinite().all()]
-        if broken:
-            return Audit((f"NaN or infinity in {', '.join(broken)}",))
-        network = policy(**self.policy)
-        network.load_state_dict(dict(weights))
-        with torch.no_grad():
-            measures = {"kl": divergence(network.eval())}
-            strings = _drawn(network, JUDGED, _MEASURED).numpy()
-        measures["similarity"] = similarity(strings)
-        if self.judge in _judges:
-            truth, learned = _judges[self.judge]
-            true, believed = truth.score(strings), learned.score(strings)
-            base = truth.score(uniform(JUDGED, np.random.default_rng(_BASE)))
-            measures["proxy"] = float(believed.mean())
-            measures["gap"] = float((believed - true).mean())
-            measures["win_rate"] = win_rate(true, base)
-        return Audit(measures=measures)
+    return policy.sample(JUDGED, torch.Generator().manual_seed(_MEASURED))
 
 
 def divergence(policy: Policy) -> float:
     """KL(policy || uniform) in nats: mean of log pi(y) - log pi_0(y) over fresh strings y."""
-    strings = _drawn(policy, JUDGED, _MEASURED)
+    strings = _drawn(policy)
     log_p = policy.log_probs(strings).detach().double().sum(1)  # (JUDGED,)
     return float(log_p.mean()) + LENGTH * math.log(SYMBOLS)
 

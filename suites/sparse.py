@@ -42,12 +42,10 @@ from harness.contract import (
     Test,
     Trace,
 )
-from suites.shared.digits import digits
-from suites.shared.glyphs import glyphs
-from suites.shared.samples import Samples
+from suites.shared.standardised import standardised
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Generator, Tensor, nn
 
 CLASSES = 10
 PIXELS = 64
@@ -103,13 +101,14 @@ def _scenario(name: str, title: str, offers: frozenset[str], constraint: Call | 
         title=title,
         metric=Metric("accuracy", "fraction", higher_is_better=True, floor=1 / CLASSES),
         budget=Budget(epochs=EPOCHS),
-        build=functools.partial(_stream, constraint),
+        build=_stream,
         fingerprint=_fingerprint,
         quality=accuracy,
         metrics=metrics,
         outputs=Outputs("integer", low=0, high=CLASSES - 1),
         offers=offers,
         deliverable="weights",
+        constraint=constraint,
         infer=_infer,
         measure=_measure,
         points=POINTS,
@@ -123,33 +122,19 @@ def _scenario(name: str, title: str, offers: frozenset[str], constraint: Call | 
 
 
 @functools.cache
-def _samples(side: SideName) -> Samples:
-    """Samples whose pixels have mean 0 and variance 1 in the training part, where they vary."""
-    raw = digits() if side == "evaluation" else glyphs("ABCDEFGHIJ", 8, 180, 0)
-    mean = raw.train_inputs.mean(0, dtype=np.float64)  # (64,)
-    scale = raw.train_inputs.std(0, dtype=np.float64)
-    scale[scale == 0] = 1
-    train, test = (
-        ((x - mean) / scale).astype(np.float32) for x in (raw.train_inputs, raw.test_inputs)
-    )
-    return Samples(train, raw.train_labels, test, raw.test_labels)
-
-
-@functools.cache
 def _fingerprint(side: SideName) -> str:
-    return fingerprint.of_arrays(_samples(side).arrays())
+    return fingerprint.of_arrays(standardised(side).arrays())
 
 
-def _stream(constraint: Call | None, side: SideName, seed: int) -> Stream:  # noqa: ARG001
+def _stream(side: SideName, seed: int) -> Stream:  # noqa: ARG001
     """All samples at once; the seed decides the initial weights and the order, not the data."""
-    train_x, train_y, test_x, test_y = (array.copy() for array in _samples(side).arrays())
+    train_x, train_y, test_x, test_y = (array.copy() for array in standardised(side).arrays())
     return Stream(
         steps=(Step({"inputs": train_x, "targets": train_y}, tuple(range(CLASSES))),),
         tests=(Test(test_x, test_y),),
         model=Call("suites.sparse:network", {"widths": list(WIDTHS)}),
         inputs=(PIXELS,),
         classes=CLASSES,
-        constraint=constraint,
     )
 
 
@@ -223,8 +208,9 @@ def _forward_flops(measures: Mapping[str, float]) -> float:
     )
 
 
-def _infer(model: nn.Module, inputs: Tensor, task: int | None) -> Tensor:  # noqa: ARG001
+def _infer(model: nn.Module, inputs: Tensor, task: int | None, rng: Generator) -> Tensor:
     """The label with the largest logit (N,) int64."""
+    del task, rng
     logits: Tensor = model(inputs)
     return logits.argmax(1)
 

@@ -18,8 +18,9 @@ from torch import Tensor
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from baselines.shared import schedule
+from baselines.shared.optimizer_state import state_bytes
 from harness.contract import Labelled, Problem
-from harness.space import LogUniform
+from harness.space import Choice, LogUniform
 
 
 @dataclass
@@ -27,9 +28,9 @@ class Fp32:
     """Plain training."""
 
     lr: float = 0.003  # step size of Adam at the start, cosine to 0
-    batch_size: int = 64  # samples per step
+    batch_size: int = 16  # samples per step
 
-    space = {"lr": LogUniform(3e-4, 3e-2)}
+    space = {"lr": LogUniform(3e-4, 3e-2), "batch_size": Choice(16, 32, 64)}
     requires = frozenset({"labels", "fp32"})
 
     def start(self, problem: Problem) -> None:
@@ -46,6 +47,7 @@ class Fp32:
             loss.backward()
             self.optimizer.step()
             lr.step()
+        experience.spend(optimizer_state_bytes=state_bytes(self.optimizer))
 
     @torch.no_grad()
     def predict(self, inputs: Tensor) -> Tensor:

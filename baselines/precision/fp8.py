@@ -22,8 +22,9 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from baselines.shared import quantised_linear as ql
 from baselines.shared import schedule
+from baselines.shared.optimizer_state import state_bytes
 from harness.contract import Labelled, Problem
-from harness.space import LogUniform
+from harness.space import Choice, LogUniform
 
 
 @dataclass
@@ -31,9 +32,9 @@ class Fp8:
     """Round weights and activations to E4M3 and gradients to E5M2."""
 
     lr: float = 0.003  # step size of Adam at the start, cosine to 0
-    batch_size: int = 64  # samples per step
+    batch_size: int = 16  # samples per step
 
-    space = {"lr": LogUniform(3e-4, 3e-2)}
+    space = {"lr": LogUniform(3e-4, 3e-2), "batch_size": Choice(16, 32, 64)}
     requires = frozenset({"labels", "fp8"})
 
     def start(self, problem: Problem) -> None:
@@ -55,6 +56,7 @@ class Fp8:
             self.optimizer.step()
             lr.step()
         self.count.report(experience)
+        experience.spend(optimizer_state_bytes=state_bytes(self.optimizer))
         self.encoded = ql.deliver(self.network, self.model, self.names, "e4m3")
 
     @torch.no_grad()

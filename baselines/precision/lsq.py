@@ -30,8 +30,9 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from baselines.shared import quantised_linear as ql
 from baselines.shared import schedule
+from baselines.shared.optimizer_state import state_bytes
 from harness.contract import Labelled, Problem
-from harness.space import LogUniform
+from harness.space import Choice, LogUniform
 
 Q_WEIGHTS = 7  # largest code of a weight, the smallest being -7
 UNSIGNED, SIGNED = (0, 15), (-8, 7)  # codes of activations, after a ReLU and elsewhere
@@ -72,7 +73,8 @@ class LsqLinear(nn.Module):
         x = fake_quantised(x, self.input_step, *self.codes, x.shape[-1])
         w = self.weight
         w = fake_quantised(w, self.weight_step, -Q_WEIGHTS, Q_WEIGHTS, w.numel())
-        return ql.linear(x, w, OPERANDS, self.count) + self.bias
+        y = ql.linear(x, w, OPERANDS, self.count)
+        return y if self.bias is None else y + self.bias
 
 
 @dataclass
@@ -80,9 +82,9 @@ class Lsq:
     """Learn the steps together with the weights."""
 
     lr: float = 0.003  # step size of Adam at the start, cosine to 0
-    batch_size: int = 64  # samples per step
+    batch_size: int = 16  # samples per step
 
-    space = {"lr": LogUniform(3e-4, 3e-2)}
+    space = {"lr": LogUniform(3e-4, 3e-2), "batch_size": Choice(16, 32, 64)}
     requires = frozenset({"labels", "int4"})
 
     def start(self, problem: Problem) -> None:
@@ -102,6 +104,7 @@ class Lsq:
             self.optimizer.step()
             lr.step()
         self.count.report(experience)
+        experience.spend(optimizer_state_bytes=state_bytes(self.optimizer))
         layers = {name: name.removesuffix(".weight") for name in self.names}
         steps = {n: self.network.get_submodule(m).weight_step for n, m in layers.items()}
         steps = {name: step.clamp(min=SMALLEST) for name, step in steps.items()}

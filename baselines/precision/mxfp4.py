@@ -26,8 +26,9 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from baselines.shared import quantised_linear as ql
 from baselines.shared import schedule
+from baselines.shared.optimizer_state import state_bytes
 from harness.contract import Labelled, Problem
-from harness.space import LogUniform
+from harness.space import Choice, LogUniform
 
 
 @dataclass
@@ -35,10 +36,10 @@ class Mxfp4:
     """Round all operands to four bits, in blocks of 32."""
 
     lr: float = 0.003  # step size of Adam at the start, cosine to 0
-    batch_size: int = 64  # samples per step
+    batch_size: int = 16  # samples per step
     stochastic: bool = True  # round gradients stochastically, else to nearest
 
-    space = {"lr": LogUniform(3e-4, 3e-2)}
+    space = {"lr": LogUniform(3e-4, 3e-2), "batch_size": Choice(16, 32, 64)}
     requires = frozenset({"labels", "mxfp4"})
 
     def start(self, problem: Problem) -> None:
@@ -61,6 +62,7 @@ class Mxfp4:
             self.optimizer.step()
             lr.step()
         self.count.report(experience)
+        experience.spend(optimizer_state_bytes=state_bytes(self.optimizer))
         self.encoded = ql.deliver(self.network, self.model, self.names, "mxfp4_e2m1")
 
     @torch.no_grad()

@@ -25,9 +25,10 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from baselines.shared import quantised_linear as ql
 from baselines.shared import schedule
+from baselines.shared.optimizer_state import state_bytes
 from harness.contract import Labelled, Problem
 from harness.formats import hadamard, quantise, signs
-from harness.space import LogUniform
+from harness.space import Choice, LogUniform
 
 
 @dataclass
@@ -35,13 +36,13 @@ class Nvfp4:
     """Round all operands to four bits, by the recipe that keeps training stable."""
 
     lr: float = 0.003  # step size of Adam at the start, cosine to 0
-    batch_size: int = 64  # samples per step
+    batch_size: int = 16  # samples per step
     square_weights: bool = True  # blocks of 16x16 for weights, else of 1x16
     transform: bool = True  # random Hadamard transform of the weight gradient's operands
     stochastic: bool = True  # round gradients stochastically, else to nearest
     keep_high: bool = True  # first and last layer stay float32
 
-    space = {"lr": LogUniform(3e-4, 3e-2)}
+    space = {"lr": LogUniform(3e-4, 3e-2), "batch_size": Choice(16, 32, 64)}
     requires = frozenset({"labels", "nvfp4"})
 
     def start(self, problem: Problem) -> None:
@@ -83,6 +84,7 @@ class Nvfp4:
             self.optimizer.step()
             lr.step()
         self.count.report(experience)
+        experience.spend(optimizer_state_bytes=state_bytes(self.optimizer))
         self.encoded = ql.deliver(self.network, self.model, self.names, self.format)
 
     @torch.no_grad()

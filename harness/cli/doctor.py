@@ -9,14 +9,17 @@ from harness.cli import OK
 
 
 @click.command("doctor")
-def command() -> int:
+@click.option("--energy", is_flag=True, help="Say which energy figures can be believed here.")
+def command(energy: bool) -> int:
     """Say what this machine can measure, isolate and accelerate.
 
     \b
     Example:
       bench doctor
+      bench doctor --energy
     """
-    from harness.doctor import examine
+    from harness import doctor
 
-    click.echo(tabulate(examine(), tablefmt="plain", disable_numparse=True))
+    findings = doctor.examine_energy() if energy else doctor.examine()
+    click.echo(tabulate(findings, tablefmt="plain", disable_numparse=True))
     return OK

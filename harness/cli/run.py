@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -67,6 +68,11 @@ from harness.cli import OK, SOME_FAILED, options
 )
 @options.results
 @click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Folder of local copies of data sets, laid out like the hub. Default: HELDOUT_DATA.",
+)
+@click.option(
     "--budget",
     "budget",
     metavar="NAME=VALUE",
@@ -88,6 +94,7 @@ def command(
     isolation: str,
     device: str,
     results: Path,
+    data: Path | None,
     budget: tuple[str, ...],
     as_json: bool,
 ) -> int:
@@ -106,6 +113,7 @@ def command(
     from harness import study
     from harness.cli.progress import Progress
     from harness.cli.summary import as_lines, print_summary
+    from harness.data import VARIABLE
     from harness.engine import LocalEngine
     from harness.store import Store
 
@@ -123,6 +131,8 @@ def command(
         device=device,
     )
     study.check(request)
+    if data is not None:
+        os.environ[VARIABLE] = str(data)
     store = Store.open(results)
     with LocalEngine(jobs, request.threads) as engine, Progress() as progress:
         summary = study.run(request, engine, store, progress.notify, progress.planned)

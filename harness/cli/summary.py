@@ -111,7 +111,7 @@ def print_summary(summary: Summary, results: Path) -> None:
         if result.error:
             click.echo(f"{result.study.label}: {result.error}", err=True)
     for skipped in summary.not_applicable:
-        click.echo(f"{skipped.method} on {skipped.scenario}: not applicable, {skipped.reason}")
+        click.echo(f"{skipped.method} on {skipped.scenario}: {skipped.verdict}, {skipped.reason}")
     for record in _failures(summary):
         assert record.failure is not None
         click.echo(

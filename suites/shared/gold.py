@@ -4,10 +4,13 @@ After L. Gao, J. Schulman, J. Hilton, 2022, "Scaling Laws for Reward Model Overo
 https://arxiv.org/abs/2210.10760, where a large reward model plays the human: here it is a formula
 over strings of 10 symbols out of 8, in standard deviations of uniform strings,
 
-    gold(y) = z( sum_t W[y_t, y_{t+1}] - 1/2 sum_c max(0, count_c(y) - 3/2)^2 ),  W ~ N(0, 1).
+    gold(y) = z( sum_t W[y_t, y_{t+1}] - 3 sum_c max(0, count_c(y) - 5/2)^2 ),  W ~ N(0, 1).
 
-The proxy is a network over pairs of neighbours: it can learn W, but not the penalty for repetition.
-It needs torch to be trained, once; then it is a table in the cache folder (`HELDOUT_CACHE`, else
+The proxy is a network over pairs of neighbours, and a number for every count of every symbol. Pairs
+occur in every comparison; the counts that cost gold most are rare in uniform strings. So from few
+comparisons the proxy learns something of W and hardly anything of the penalty, and what pleases it
+most are strings that repeat themselves; from many it learns both.
+It needs torch to be trained, once; then it is two tables in the cache folder (`HELDOUT_CACHE`, else
 ~/.cache/heldout) and scoring is looking up.
 """
 
@@ -32,24 +35,25 @@ Strings = npt.NDArray[np.int64]  # (N, LENGTH), symbols 0 .. SYMBOLS-1
 Floats = npt.NDArray[np.float64]
 
 SYMBOLS, LENGTH = 8, 10
-FREE_REPEATS = 1.5  # a symbol may occur once without a penalty, a little more than that with one
+FREE_REPEATS = 2.5  # a symbol may occur twice without a penalty, three times with a small one
+PENALTY = 3.0  # on the square of what is above that
 SCALE_STRINGS = 5000  # uniform strings that set mean and standard deviation of the gold reward
 
 SHARPNESS = 3.0  # of a judge's preference, per standard deviation of the gold reward
 FLIPS = 0.1  # share of comparisons that are then turned round
 
 WIDTH = 16  # of the proxy's embedding and of its one layer
-POSITIONS = 0.1  # standard deviation of its initial positions, a symbol's being 1
-STEPS, BATCH, LR = 400, 128, 3e-3  # of its training, by AdamW
+STEPS, BATCH = 400, 128  # of its training, by AdamW
+LR_PAIRS, LR_COUNTS = 1e-2, 3e-3
 PROXY_SCALE_STRINGS = 2000  # uniform strings that set mean and standard deviation of the proxy
 
 _SIDES: dict[SideName, int] = {"tuning": 1, "evaluation": 2}
 _TABLE, _COMPARISONS, _PROXY = 1, 2, 3  # what a generator is for: part of its seed
-_FORMAT = 1  # raised when the recipe changes, so that cached files of the old one are not used
+_FORMAT = 2  # raised when the recipe changes, so that cached files of the old one are not used
 
 SETTINGS = [
-    *(_FORMAT, SYMBOLS, LENGTH, FREE_REPEATS, SCALE_STRINGS, SHARPNESS, FLIPS),
-    *(WIDTH, POSITIONS, STEPS, BATCH, LR, PROXY_SCALE_STRINGS),
+    *(_FORMAT, SYMBOLS, LENGTH, FREE_REPEATS, PENALTY, SCALE_STRINGS, SHARPNESS, FLIPS),
+    *(WIDTH, STEPS, BATCH, LR_PAIRS, LR_COUNTS, PROXY_SCALE_STRINGS),
 ]
 
 
@@ -65,7 +69,7 @@ class Gold:
         """The reward (N,) of strings (N, LENGTH)."""
         pairs = self.table[strings[:, :-1], strings[:, 1:]].sum(1)
         excess = np.maximum(0, counts(strings) - FREE_REPEATS)  # (N, SYMBOLS)
-        return (pairs - 0.5 * (excess**2).sum(1) - self.mean) / self.deviation
+        return (pairs - PENALTY * (excess**2).sum(1) - self.mean) / self.deviation
 
     def packed(self) -> Floats:
         """All of it as one row of numbers."""
@@ -81,11 +85,14 @@ class Gold:
 class Proxy:
     """The reward that methods may ask for, in standard deviations of uniform strings."""
 
-    table: Floats  # (LENGTH - 1, SYMBOLS, SYMBOLS): what neighbours add at each position
+    pairs: Floats  # (SYMBOLS, SYMBOLS): what two neighbours add
+    repeats: Floats  # (SYMBOLS, LENGTH + 1): what a symbol adds by how often it occurs
 
     def score(self, strings: Strings) -> Floats:
         """The reward (N,) of strings (N, LENGTH)."""
-        return self.table[np.arange(LENGTH - 1), strings[:, :-1], strings[:, 1:]].sum(1)
+        neighbours = self.pairs[strings[:, :-1], strings[:, 1:]].sum(1)
+        total: Floats = neighbours + self.repeats[np.arange(SYMBOLS), counts(strings)].sum(1)
+        return total
 
 
 def counts(strings: Strings) -> npt.NDArray[np.int64]:
@@ -128,25 +135,26 @@ def comparisons(side: SideName, seed: int, count: int) -> tuple[Strings, Strings
 def proxy(side: SideName, seed: int, count: int) -> Proxy:
     """What is learned from the first `count` comparisons of one side and seed."""
     path = _cached(side, seed, count)
-    table = _load(path)
-    if table is None:
-        table = _trained(side, seed, count)
-        _save(path, table)
-    raw = Proxy(table)
+    raw = _load(path)
+    if raw is None:
+        raw = _trained(side, seed, count)
+        _save(path, raw)
     rng = np.random.default_rng([_SIDES[side], _PROXY, seed, count, 1])
     scores = raw.score(uniform(PROXY_SCALE_STRINGS, rng))
-    return Proxy((table - scores.mean() / len(table)) / scores.std())
+    shift = scores.mean() / (LENGTH - 1)  # a string has so many pairs
+    return Proxy((raw.pairs - shift) / scores.std(), raw.repeats / scores.std())
 
 
 # --- training the proxy ------------------------------------------------------------------------
 
 
-def _trained(side: SideName, seed: int, count: int) -> Floats:
-    """The table (LENGTH - 1, SYMBOLS, SYMBOLS) of a trained network, before scaling.
+def _trained(side: SideName, seed: int, count: int) -> Proxy:
+    """A trained proxy, before scaling.
 
-    The network is embedding + position -> convolution over two neighbours -> tanh -> sum over
-    positions -> linear. As the last two steps are linear, it is a sum over neighbours: training
-    evaluates it on every pair at every position and looks strings up in that.
+    The network is embedding -> convolution over two neighbours -> tanh -> sum over positions ->
+    linear. As the last two steps are linear, it is a sum over neighbours: training evaluates it on
+    every pair and looks strings up in that. Numbers for counts start at 0, and there stay those of
+    counts that no comparison has.
     """
     import torch
     import torch.nn.functional as F
@@ -154,38 +162,40 @@ def _trained(side: SideName, seed: int, count: int) -> Floats:
 
     chosen, rejected = map(torch.from_numpy, comparisons(side, seed, count))
     rng = np.random.default_rng([_SIDES[side], _PROXY, seed, count, 0])
-    first, second = torch.cartesian_prod(torch.arange(SYMBOLS), torch.arange(SYMBOLS)).T
-    place = torch.arange(LENGTH - 1)
+    often = [torch.from_numpy(counts(y.numpy())) for y in (chosen, rejected)]  # (N, SYMBOLS) each
+    every = torch.arange(SYMBOLS)
+    first, second = torch.cartesian_prod(every, every).T
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # sums of floats depend on how they are shared out
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(rng.integers(2**62)))
-            symbols, positions = nn.Embedding(SYMBOLS, WIDTH), nn.Embedding(LENGTH, WIDTH)
-            nn.init.normal_(positions.weight, std=POSITIONS)
+            symbols = nn.Embedding(SYMBOLS, WIDTH)
             layer, head = nn.Conv1d(WIDTH, WIDTH, 2), nn.Linear(WIDTH, 1)
+        repeats = nn.Parameter(torch.zeros(SYMBOLS, LENGTH + 1))
 
-        def table() -> Tensor:
-            left = symbols(first) + positions(place)[:, None]  # (LENGTH - 1, S * S, WIDTH)
-            right = symbols(second) + positions(place + 1)[:, None]
-            windows = torch.stack([left, right], 3).flatten(0, 1)  # (.., WIDTH, 2)
+        def pairs() -> Tensor:
+            windows = torch.stack([symbols(first), symbols(second)], 2)  # (S * S, WIDTH, 2)
             values: Tensor = head(layer(windows).squeeze(2).tanh())
-            return values.view(LENGTH - 1, SYMBOLS, SYMBOLS)
+            return values.view(SYMBOLS, SYMBOLS)
 
-        modules = nn.ModuleList([symbols, positions, layer, head])
-        optimizer = torch.optim.AdamW(modules.parameters(), LR)
+        network = nn.ModuleList([symbols, layer, head])
+        optimizer = torch.optim.AdamW(
+            [{"params": network.parameters(), "lr": LR_PAIRS}, {"params": repeats, "lr": LR_COUNTS}]
+        )
         for _ in range(STEPS):
             rows = torch.from_numpy(rng.permutation(count)[:BATCH])
-            values = table()
+            table = pairs()
             scores = [
-                values[place, y[rows, :-1], y[rows, 1:]].sum(1) for y in (chosen, rejected)
+                table[y[rows, :-1], y[rows, 1:]].sum(1) + repeats[every, n[rows]].sum(1)
+                for y, n in zip((chosen, rejected), often, strict=True)
             ]  # (B,) each
             loss = F.softplus(scores[1] - scores[0]).mean()
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
         with torch.no_grad():
-            return table().double().numpy()
+            return Proxy(pairs().double().numpy(), repeats.double().numpy())
     finally:
         torch.set_num_threads(threads)
 
@@ -203,20 +213,23 @@ def _cached(side: SideName, seed: int, count: int) -> Path:
     return Path(folder) / f"proxy-{name}.npz"
 
 
-def _load(path: Path) -> Floats | None:
-    """The kept table, or None where there is none or the file is damaged."""
+def _load(path: Path) -> Proxy | None:
+    """The kept proxy, or None where there is none or the file is damaged."""
     try:
         # np.load would leave a damaged file open if it were given the path.
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            table: Floats = file["table"]  # the archive checks its own CRC-32
+            tables = file["pairs"], file["repeats"]  # the archive checks its own CRC-32
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
-    sound = table.shape == (LENGTH - 1, SYMBOLS, SYMBOLS) and table.dtype == np.float64
-    return table if sound and np.isfinite(table).all() else None
+    shapes = ((SYMBOLS, SYMBOLS), (SYMBOLS, LENGTH + 1))
+    sound = tuple(table.shape for table in tables) == shapes and all(
+        table.dtype == np.float64 and np.isfinite(table).all() for table in tables
+    )
+    return Proxy(*tables) if sound else None
 
 
-def _save(path: Path, table: Floats) -> None:
-    """Keep the table if the folder can be written, whole or not at all."""
+def _save(path: Path, proxy: Proxy) -> None:
+    """Keep the proxy if the folder can be written, whole or not at all."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, suffix=".npz")
@@ -224,7 +237,7 @@ def _save(path: Path, table: Floats) -> None:
         return
     try:
         with os.fdopen(handle, "wb") as file:
-            np.savez_compressed(file, table=table)
+            np.savez_compressed(file, pairs=proxy.pairs, repeats=proxy.repeats)
         Path(name).replace(path)
     except OSError:
         Path(name).unlink(missing_ok=True)

@@ -63,7 +63,14 @@ RECORD = Record(
         samples_read=500,
         spent={"reward_calls": 12, "generated_tokens": 3},
         overrun_seconds=0.125,
+        train_flops=1_200_000,
+        predict_flops=340_000,
+        repetitions=4,
+        contended=False,
         energy_joules=140.5,
+        energy_net_joules=100.25,
+        energy_idle_watts=4.5,
+        energy_components={"package-0": 130.5, "dram-0": 10.0},
         energy_provenance="estimated",
         energy_detail="CPU load x TDP",
     ),
@@ -72,7 +79,7 @@ RECORD = Record(
     quality_matrix=((0.5, 0.25), (0.5, 1.0)),
     untrained_quality=(0.125, 0.0),
     curve=(
-        Point(0, 2000, 5.0, 4.875, 0.5, True, {"nonzero": 0.5}),
+        Point(0, 2000, 5.0, 4.875, 0.5, True, {"nonzero": 0.5}, 600_000, 70.0),
         Point(1, 4000, 10.0, 9.75, 0.25),
     ),
     predictions=(

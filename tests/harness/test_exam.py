@@ -52,8 +52,8 @@ def content(shared):
 def test_law_3_shuffled_inputs_and_their_outputs_find_back(answers, seed):
     answers = np.array(answers)
     inputs = np.arange(len(answers))
-    exam = Exam(scenario(), stream(tests=(Test(inputs, answers),)), seed)
-    handed_out = content(exam.tests[0])
+    exam = Exam(scenario(), stream(tests=(Test(inputs, answers),)), "tuning", seed)
+    handed_out = content(exam.inputs[0])
     assert sorted(handed_out) == inputs.tolist()
     outputs = answers[handed_out]  # what a perfect method says
     np.testing.assert_array_equal(exam.unshuffled(0, outputs), answers)
@@ -61,7 +61,7 @@ def test_law_3_shuffled_inputs_and_their_outputs_find_back(answers, seed):
 
 
 def test_outputs_of_any_shape_find_back():
-    exam = Exam(scenario(), stream(), 0)
+    exam = Exam(scenario(), stream(), "tuning", 0)
     outputs = X[exam.orders[0]]
     np.testing.assert_array_equal(exam.unshuffled(0, outputs), X)
 
@@ -70,18 +70,20 @@ def test_law_3_the_order_cannot_be_derived_from_the_seed():
     """A method knows its inputs, the scenario's code and the seed; only the answers it lacks."""
     inputs = np.arange(100)
     answers = [np.zeros(100, int), np.eye(1, 100, dtype=int)[0], np.ones(100, int)]
-    orders = [Exam(scenario(), stream(tests=(Test(inputs, a),)), 7).orders[0] for a in answers]
+    orders = [
+        Exam(scenario(), stream(tests=(Test(inputs, a),)), "tuning", 7).orders[0] for a in answers
+    ]
     assert len({order.tobytes() for order in orders}) == 3
-    again = Exam(scenario(), stream(tests=(Test(inputs, answers[0]),)), 7).orders[0]
+    again = Exam(scenario(), stream(tests=(Test(inputs, answers[0]),)), "tuning", 7).orders[0]
     np.testing.assert_array_equal(again, orders[0])  # law 10
-    other_seed = Exam(scenario(), stream(tests=(Test(inputs, answers[0]),)), 8).orders[0]
+    other_seed = Exam(scenario(), stream(tests=(Test(inputs, answers[0]),)), "tuning", 8).orders[0]
     assert other_seed.tobytes() != orders[0].tobytes()
 
 
 def test_law_3_what_is_handed_out_holds_no_answers():
     secret = np.arange(6) + 770_000
-    exam = Exam(scenario(), stream(tests=(Test(X, secret),)), 0)
-    handed_out = content(exam.tests[0])
+    exam = Exam(scenario(), stream(tests=(Test(X, secret),)), "tuning", 0)
+    handed_out = content(exam.inputs[0])
     assert handed_out.shape == X.shape
     assert not np.isin(handed_out, secret).any()
 
@@ -89,14 +91,14 @@ def test_law_3_what_is_handed_out_holds_no_answers():
 def test_steps_are_handed_out_as_declared():
     prompts, chosen, rejected = (np.full((3, 2), i) for i in range(3))
     arrays = {"prompts": prompts, "chosen": chosen, "rejected": rejected}
-    exam = Exam(scenario(), stream(steps=(Step(arrays),)), 0)
+    exam = Exam(scenario(), stream(steps=(Step(arrays),)), "tuning", 0)
     for shared, array in zip(exam.steps[0], arrays.values(), strict=True):
         np.testing.assert_array_equal(content(shared), array)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_law_6_a_quality_that_is_no_number_is_a_failure(value):
-    exam = Exam(scenario(quality=lambda _outputs, _answers: value), stream(), 0)
+    exam = Exam(scenario(quality=lambda _outputs, _answers: value), stream(), "tuning", 0)
     with pytest.raises(RunFailure, match=f"test 0 score {value}") as failed:
         exam.quality(0, Y)
     assert failed.value.kind == "output"

@@ -19,6 +19,8 @@ CONTRACT = {
     "harness.errors",
     "harness.fingerprint",
     "harness.formats",
+    "harness.images",
+    "harness.data",
 }
 MAX_LINES = 420
 AMBIGUOUS = {"energy"}  # a suite's name, and what the harness measures
@@ -36,13 +38,14 @@ ALLOWED = [
     ("leaderboard/", ("harness", "leaderboard")),
 ]
 EXTERNAL = {
-    "suites/": {"torch", "numpy", "sklearn", "PIL", "datasets", "scipy", "transformers",
-                "reasoning_gym", "math_verify"},
+    "suites/": {"torch", "numpy", "sklearn", "PIL", "datasets", "scipy", "safetensors",
+                "transformers", "reasoning_gym", "math_verify"},
     "baselines/": {"torch", "numpy", "transformers", "trl", "peft"},
 }  # fmt: skip
 LOADS_TORCH = {
     "harness/candidate.py",
     "harness/experience.py",
+    "harness/flops.py",
     "harness/formats.py",
     "harness/tensors.py",
 }

@@ -11,9 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from harness import loading
 from harness.contract import Scenario, SideName, Trace
 from harness.formats import decode, encode
-from suites.precision import HIGH, accuracy, scenarios
+from suites.precision import HIGH, TEXT_HIGH, accuracy, against_source, perplexity, scenarios
+from suites.shared.corpus import CONTEXT, SYMBOLS, corpus
+from suites.shared.language_model import language_model
 from suites.shared.networks import mlp
 from suites.shared.number_constraint import ALLOWED, Format
 
@@ -76,19 +79,23 @@ def delivered(kind: str, names: tuple[str, ...] = INNER) -> tuple[dict, dict]:
 # --- scenarios ---------------------------------------------------------------------------------
 
 
-def test_the_six_scenarios() -> None:
-    formats = ["fp32", "bf16", "fp8", "mxfp4", "nvfp4", "int4"]
-    assert list(ALL) == [f"digits-mlp-{name}" for name in formats]
-    for name, scenario in zip(formats, ALL.values(), strict=True):
+FORMATS = ["fp32", "bf16", "fp8", "mxfp4", "nvfp4", "int4"]
+
+
+def test_the_six_scenarios_of_either_network() -> None:
+    networks = {"digits-mlp": HIGH, "charlm": TEXT_HIGH}
+    assert list(ALL) == [f"{network}-{name}" for network in networks for name in FORMATS]
+    for scenario in ALL.values():
+        network, _, name = scenario.name.rpartition("-")
         assert scenario.offers == {"labels", name}
         assert scenario.deliverable == "weights"
-        constraint = scenario.build("tuning", 0).constraint
+        constraint = scenario.constraint
         assert (constraint is None) == (name == "fp32")
         if constraint:
             package, function = constraint.target.split(":")
             arguments = json.loads(json.dumps(constraint.arguments))
             found = getattr(importlib.import_module(package), function)(**arguments)
-            assert (found.name, tuple(found.high)) == (name, HIGH)
+            assert (found.name, tuple(found.high)) == (name, networks[network])
 
 
 def test_what_is_kept_high_is_the_first_and_the_last_matrix() -> None:
@@ -97,16 +104,28 @@ def test_what_is_kept_high_is_the_first_and_the_last_matrix() -> None:
     assert tuple(matrices[1:-1]) == INNER
 
 
+def test_of_the_language_model_embedding_and_head_are_kept_high() -> None:
+    stream = ALL["charlm-nvfp4"].build("tuning", 0)
+    matrices = [n for n, w in loading.call(stream.model).named_parameters() if w.dim() == 2]
+    assert {n for n in matrices if not n.startswith("blocks.")} == set(TEXT_HIGH)
+    assert len(matrices) == 3 + 2 * 4
+
+
 @each
 def test_shapes_and_data(scenario: Scenario) -> None:
     seen = []
     for side in SIDES:
         stream = scenario.build(side, 3)
         (step,), (test,) = stream.steps, stream.tests
-        assert step.arrays["inputs"].shape == (len(step.arrays["targets"]), 64)
-        assert test.inputs.shape == (500, 64)
-        rows = np.concatenate([step.arrays["inputs"], test.inputs])
-        seen.append({np.sort(row).tobytes() for row in rows})
+        x, y = step.arrays["inputs"], step.arrays["targets"]
+        assert x.shape == (len(y), 64)
+        if scenario.name.startswith("charlm"):
+            assert test.inputs.shape == (500, 65)  # what is predicted is among them
+            np.testing.assert_array_equal(x[:, 1:], y[:, :-1])
+            x = np.concatenate([x, y[:, -1:]], 1)
+        else:
+            assert test.inputs.shape == (500, 64)
+        seen.append({np.sort(row).tobytes() for row in np.concatenate([x, test.inputs])})
         torch.from_numpy(step.arrays["inputs"])  # would warn of an array that is read-only
     assert not seen[0] & seen[1], "law 1: the sides share no sample"
     assert scenario.fingerprint("tuning") != scenario.fingerprint("evaluation")
@@ -122,11 +141,63 @@ def test_metrics() -> None:
     assert accuracy(np.array([1, 2, 3, 3]), np.array([1, 2, 0, 3])) == 0.75
 
 
+def test_bytes_of_the_optimiser_are_told_per_parameter_where_they_are_reported() -> None:
+    for scenario in (ALL["digits-mlp-nvfp4"], ALL["charlm-nvfp4"]):
+        spent = {"optimizer_state_bytes": 800}
+        trace = Trace(np.array([[0.5]]), measures={"parameters": 100.0}, spent=spent)
+        found = scenario.metrics(trace)
+        assert found[scenario.metric.name] == 0.5
+        assert found["optimizer_bytes_per_parameter"] == 8
+        assert "parameters" not in found
+        trace = Trace(np.array([[0.5]]), measures={"parameters": 100.0})
+        assert "optimizer_bytes_per_parameter" not in scenario.metrics(trace)
+
+
 def test_without_a_constraint_bytes_are_counted_all_the_same() -> None:
     scenario = ALL["digits-mlp-fp32"]
     assert scenario.measure is not None
     found = scenario.measure(mlp(64, [256], 10), scenario.build("tuning", 0))
-    assert found == {"bytes_per_parameter": 4.0, "share_high": 1.0}
+    parameters = 65 * 256 + 257 * 10
+    assert found == {"parameters": parameters, "bytes_per_parameter": 4.0, "share_high": 1.0}
+
+
+# --- text --------------------------------------------------------------------------------------
+
+
+def judged_as_text(model: torch.nn.Module, windows: np.ndarray) -> np.ndarray:
+    infer = ALL["charlm-fp32"].infer
+    assert infer is not None
+    with torch.no_grad():
+        return infer(model.eval(), torch.from_numpy(windows), None, torch.Generator()).numpy()
+
+
+def test_a_model_that_knows_nothing_has_the_floor() -> None:
+    scenario = ALL["charlm-fp32"]
+    test = scenario.build("evaluation", 0).tests[0]
+    model = language_model(SYMBOLS, CONTEXT, 8, 2, 1)
+    torch.nn.init.zeros_(model.head.weight)
+    outputs = judged_as_text(model, test.inputs)
+    assert scenario.quality(outputs, test.answers) == pytest.approx(scenario.metric.floor, rel=1e-5)
+    assert not scenario.metric.higher_is_better
+
+
+def test_perplexity_is_that_of_the_symbols_one_by_one() -> None:
+    torch.manual_seed(0)
+    model = language_model(SYMBOLS, CONTEXT, 8, 2, 2)
+    windows = corpus("tuning").test[:3].copy()
+    total = 0.0
+    for window in windows:
+        for t in range(1, CONTEXT + 1):  # each from the symbols before it and no other
+            logits = model(torch.from_numpy(window[None, :t]))[0, -1]
+            total -= float(logits.log_softmax(0)[window[t]].detach())
+    found = perplexity(judged_as_text(model, windows), np.zeros(3))
+    assert found == pytest.approx(math.exp(total / (3 * CONTEXT)), rel=1e-4)
+
+
+def test_against_the_source() -> None:
+    found = against_source(np.array([1.0, 2.0]), np.array([0.5, 0.7]))
+    assert found["source_perplexity"] == pytest.approx(math.exp(0.6))
+    assert found["excess_nats"] == pytest.approx(0.9)
 
 
 # --- the constraint ----------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import torch
 from harness import loading
 from harness.contract import Point, Scenario, SideName, Trace
 from harness.errors import RunFailure
-from suites.rlhf import Frontier, divergence, scenarios, similarity, win_rate
+from suites.rlhf import divergence, scenarios, secondary, similarity, win_rate
 from suites.shared.gold import LENGTH, SYMBOLS, gold, uniform
 from suites.shared.policies import Policy, policy
 
@@ -49,7 +49,8 @@ def test_shapes(scenario: Scenario, side: SideName) -> None:
     assert [a.shape for a in step.arrays.values()] == [(size, 1), (size, LENGTH), (size, LENGTH)]
     assert all(a.dtype == np.int64 for a in step.arrays.values())
     assert len(test.inputs) == len(test.answers) == scenario.predict_batch
-    assert (stream.constraint is None) == (scenario.deliverable == "predictions")
+    assert scenario.constraint is None
+    assert (scenario.measure is None) == (scenario.deliverable == "predictions")
 
 
 @each
@@ -76,7 +77,7 @@ def test_gold_never_reaches_the_method() -> None:
     """Nothing that crosses the border holds the table, or a number of it."""
     scenario = ALL["gold-64"]
     stream = scenario.build("evaluation", 0)
-    handed = repr((stream.facts, stream.model, stream.constraint, stream.tests[0].inputs))
+    handed = repr((stream.facts, stream.model, stream.tests[0].inputs))
     table = gold("evaluation", 0).table
     assert not any(f"{value:.4f}" in handed for value in table.ravel())
     assert "seed" not in handed
@@ -148,35 +149,50 @@ def test_the_divergence_of_a_policy_without_memory() -> None:
     assert divergence(network) == pytest.approx(exact, abs=0.15)
 
 
-def test_an_audit_of_the_base_policy() -> None:
-    stream = ALL["gold-64"].build("evaluation", 0)
-    assert stream.constraint is not None
-    constraint = loading.call(stream.constraint)
-    audit = constraint.audit(loading.call(stream.model).state_dict(), {})
-    assert not audit.violations
-    assert set(audit.measures) == {"kl", "similarity", "proxy", "gap", "win_rate"}
-    assert audit.measures["kl"] == pytest.approx(0, abs=1e-5)
-    assert audit.measures["proxy"] == pytest.approx(0, abs=0.1)
-    assert audit.measures["win_rate"] == pytest.approx(0.5, abs=0.03)
+def test_what_is_measured_of_the_base_policy() -> None:
+    scenario = ALL["gold-64"]
+    stream = scenario.build("evaluation", 0)
+    assert scenario.measure is not None
+    found = scenario.measure(loading.call(stream.model).eval(), stream)
+    assert set(found) == {"kl", "proxy", "gap"}
+    assert found["kl"] == pytest.approx(0, abs=1e-5)
+    assert found["proxy"] == pytest.approx(0, abs=0.1)
+    assert found["gap"] == pytest.approx(0, abs=0.1)
 
 
-def test_an_audit_without_the_rewards_measures_what_it_can() -> None:
-    """That is how it is in the method's process."""
-    arguments = {"symbols": SYMBOLS, "length": LENGTH, "width": 4}
-    audit = Frontier(arguments, "unknown").audit(certain().state_dict(), {})
-    assert audit.measures == {"kl": pytest.approx(CERTAIN, abs=1e-5), "similarity": 1.0}
+def test_what_is_measured_of_a_certain_policy() -> None:
+    scenario = ALL["gold-64"]
+    stream = scenario.build("evaluation", 0)
+    assert scenario.measure is not None
+    found = scenario.measure(certain(), stream)
+    truth, learned = stream.judge
+    only = np.full((1, LENGTH), 5)
+    assert found["kl"] == pytest.approx(CERTAIN, abs=1e-5)
+    assert found["proxy"] == pytest.approx(learned.score(only)[0])
+    assert found["gap"] == pytest.approx(learned.score(only)[0] - truth.score(only)[0])
 
 
-def test_an_audit_refuses_nan_and_inference_survives_it() -> None:
+@each
+def test_what_strings_alone_tell(scenario: Scenario) -> None:
+    assert scenario.secondary is secondary
+    answers = scenario.build("evaluation", 0).tests[0].answers
+    found = secondary(uniform(len(answers), np.random.default_rng(7)), answers)
+    assert found["win_rate"] == pytest.approx(0.5, abs=0.03)
+    assert found["similarity"] < 0.7
+    same = secondary(np.full((len(answers), LENGTH), 5), answers)
+    assert same == {"similarity": 1.0, "win_rate": pytest.approx(0, abs=0.01)}
+
+
+def test_measuring_refuses_nan_and_inference_survives_it() -> None:
+    scenario = ALL["gold-64"]
     network = certain()
     with torch.no_grad():
         network.head.bias[0] = torch.nan
-    arguments = {"symbols": SYMBOLS, "length": LENGTH, "width": 4}
-    audit = Frontier(arguments, "unknown").audit(network.state_dict(), {})
-    assert audit.violations == ("NaN or infinity in head.bias",)
-    infer = ALL["gold-64"].infer
-    assert infer is not None
-    strings = infer(network, torch.zeros(20, 1), None)
+    assert scenario.measure is not None
+    with pytest.raises(RunFailure, match=r"NaN or infinity in head\.bias"):
+        scenario.measure(network, scenario.build("evaluation", 0))
+    assert scenario.infer is not None
+    strings = scenario.infer(network, torch.zeros(20, 1), None, torch.Generator().manual_seed(0))
     assert strings.shape == (20, LENGTH)
     assert 0 <= strings.min() <= strings.max() < SYMBOLS
 

@@ -28,13 +28,14 @@ def content(scenario):
     for side in ("tuning", "evaluation"):
         stream = scenario.build(side, 0)
         torch.manual_seed(0)
+        tests = [*stream.tests, *([stream.validation] if stream.validation else [])]
         network = loading.call(stream.model)
         parts += [
             [of_arrays([*step.arrays.values()]) for step in stream.steps],
-            [[of_arrays([t.inputs, t.answers]), t.task, list(t.active)] for t in stream.tests],
+            [[of_arrays([t.inputs, t.answers]), t.task, list(t.active)] for t in tests],
             [list(step.classes) for step in stream.steps],
             dataclasses.asdict(stream.model),
-            dataclasses.asdict(stream.constraint) if stream.constraint else None,
+            dataclasses.asdict(scenario.constraint) if scenario.constraint else None,
             of_weights({n: t.numpy() for n, t in network.state_dict().items()}),
             scenario.fingerprint(side),
         ]

@@ -28,7 +28,7 @@ def test_the_five_scenarios() -> None:
     for name, scenario in ALL.items():
         assert (scenario.tier, scenario.deliverable) == ("core", "weights")
         assert scenario.metric.floor == 0.1
-        constraint = scenario.build("tuning", 0).constraint
+        constraint = scenario.constraint
         if name.endswith("dense"):
             assert constraint is None
             assert scenario.offers == {"labels", "dense"}

@@ -16,7 +16,8 @@ SCENARIOS = {
 def samples(stream):
     """Every sample of a stream, trained on or tested, as bytes: all its fields together."""
     parts = [list(step.arrays.values()) for step in stream.steps]
-    parts += [[test.inputs, test.answers] for test in stream.tests]
+    tests = [*stream.tests, *([stream.validation] if stream.validation else [])]
+    parts += [[test.inputs, test.answers] for test in tests]
     return {
         b"".join(np.ascontiguousarray(array[i]).tobytes() for array in arrays)
         for arrays in parts

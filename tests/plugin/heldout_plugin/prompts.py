@@ -35,7 +35,7 @@ def network(symbols):
     return torch.nn.Linear(symbols, symbols, bias=False)
 
 
-def infer(model, inputs, task):
+def infer(model, inputs, task, rng):
     import torch
 
     one_hot = torch.nn.functional.one_hot(inputs[:, 0], SYMBOLS).float()
@@ -59,7 +59,6 @@ def build(side, seed):
         model=Call("heldout_plugin.prompts:network", {"symbols": SYMBOLS}),
         inputs=(1,),
         classes=SYMBOLS,
-        constraint=Call("heldout_plugin.prompts:Sparse", {"share": 0.5}),
         facts={"length": 1},
     )
 
@@ -81,6 +80,7 @@ def scenarios():
             outputs=Outputs(shape=(1,), low=0, high=SYMBOLS - 1),
             offers=frozenset({"prompts", "verifier"}),
             deliverable="weights",
+            constraint=Call("heldout_plugin.prompts:Sparse", {"share": 0.5}),
             infer=infer,
             measure=lambda model, stream: {"weights": float(model.weight.numel())},
             points=2,

@@ -1,0 +1,67 @@
+"""`bench data`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+from tabulate import tabulate
+
+from harness.cli import OK, SOME_FAILED
+
+
+@click.group("data")
+def command() -> None:
+    """Say which data sets the scenarios need and where they are.
+
+    \b
+    Example:
+      bench data status
+      bench data status --data ~/datasets
+    """
+
+
+@command.command("status")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Folder of local copies, laid out like the hub. Default: HELDOUT_DATA.",
+)
+def status(data: Path | None) -> int:
+    """Show each data set: present or not, files, licence, fingerprint; and how to get the rest.
+
+    Exit code 1 if one is missing or cannot be read.
+
+    \b
+    Example:
+      bench data status
+    """
+    from harness import data as data_sets
+    from harness import registry
+
+    if data is not None:
+        os.environ[data_sets.VARIABLE] = str(data)
+    users = data_sets.users(
+        scenario for suite in registry.suites() for scenario in registry.scenarios(suite).values()
+    )
+    rows, missing = [], []
+    for source, names in users.items():
+        for split in source.splits:
+            copy = data_sets.find(source, split)
+            if copy is None:
+                missing.append((source, split))
+                rows.append([source.id, source.config, split, "missing", "", source.licence, names])
+                continue
+            where = str(copy.files[0] if len(copy.files) == 1 else copy.files[0].parent)
+            print_ = copy.fingerprint()[:12]
+            rows.append([source.id, source.config, split, where, print_, source.licence, names])
+    heads = ["data set", "configuration", "split", "where", "fingerprint", "licence", "used by"]
+    click.echo(tabulate(rows, heads, tablefmt="simple", disable_numparse=True))
+    if not missing:
+        return OK
+    click.echo("\nWhat is missing is asked of the hub when a scenario needs it. To have it here:")
+    for source_id in dict.fromkeys(source.id for source, _ in missing):
+        click.echo(f"  hf download {source_id} --repo-type dataset --local-dir DIR/{source_id}")
+    click.echo(f"then set {data_sets.VARIABLE}=DIR, or give --data DIR.")
+    return SOME_FAILED

@@ -1,0 +1,112 @@
+"""Decoded images of a data set: decoded once, then mapped from the cache folder."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.contract import Array, DataSource
+from harness.data import locate, samples
+from harness.errors import DataError
+
+_FORMAT = 1  # raised when decoding changes, so that cached files of the old one are not used
+
+
+@dataclass(frozen=True)
+class Images:
+    """One split: read-only, mapped from a file."""
+
+    pixels: Array  # (N, H, W) uint8, or (N, H, W, 3) in colour
+    labels: Array  # (N,) int64
+    fingerprint: str  # of the files they come from
+
+
+def cache_folder() -> Path:
+    """Where generated and decoded data is kept: HELDOUT_CACHE, else ~/.cache/heldout."""
+    return Path(os.environ.get("HELDOUT_CACHE") or Path.home() / ".cache" / "heldout")
+
+
+def load(source: DataSource, split: str) -> Images:
+    """The images of a split and their labels.
+
+    Raises DataError, naming the file, for data that is missing, damaged, empty or not of the
+    shape and labels that the source declares.
+    """
+    copy = locate(source, split)
+    content = copy.fingerprint()
+    folder = cache_folder() / f"images-{_FORMAT}-{content[:32]}"
+    found = _mapped(folder)
+    if found is None:
+        pixels, labels = _decoded(source, copy.files[0], list(samples(copy)))
+        _keep(folder, pixels, labels)
+        found = _mapped(folder) or (pixels, labels)  # the cache only saves time
+    for array in found:
+        array.setflags(write=False)
+    return Images(*found, content)
+
+
+def fingerprint(source: DataSource, split: str) -> str:
+    """Of the files of a split, without decoding them."""
+    return locate(source, split).fingerprint()
+
+
+def _decoded(source: DataSource, file: Path, pairs: list[tuple[Any, int]]) -> tuple[Array, Array]:
+    """All images as one array, checked against what the source declares."""
+    shape = source.shape
+    pixels = np.empty((len(pairs), *shape), np.uint8)
+    for i, (image, label) in enumerate(pairs):
+        array = _pixels(image, colour=len(shape) == 3, where=f"{file}, sample {i}")
+        if array.shape != shape:
+            raise DataError(
+                f"{file}, sample {i}: an image of shape {array.shape}; {source.id} has {shape}"
+            )
+        if not 0 <= label < source.classes:
+            raise DataError(
+                f"{file}, sample {i}: the label {label}; {source.id} has 0 to {source.classes - 1}"
+            )
+        pixels[i] = array
+    return pixels, np.array([label for _, label in pairs], np.int64)
+
+
+def _pixels(image: Any, *, colour: bool, where: str) -> Array:
+    from PIL import Image, UnidentifiedImageError
+
+    if isinstance(image, np.ndarray):
+        return image
+    try:
+        opened = Image.open(io.BytesIO(image) if isinstance(image, bytes) else image)
+        return np.asarray(opened.convert("RGB" if colour else "L"))
+    except (OSError, UnidentifiedImageError, ValueError, TypeError) as error:
+        raise DataError(f"{where}: no readable image ({error}); copy it anew") from error
+
+
+def _mapped(folder: Path) -> tuple[Array, Array] | None:
+    """What is cached, or None where it is missing or damaged."""
+    try:
+        pixels = np.load(folder / "pixels.npy", mmap_mode="r", allow_pickle=False)
+        labels = np.load(folder / "labels.npy", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return (pixels, labels) if len(pixels) == len(labels) else None
+
+
+def _keep(folder: Path, pixels: Array, labels: Array) -> None:
+    """Put both files into place together; who came first stays."""
+    with contextlib.suppress(OSError):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)  # damaged, or we would not be here
+        new = Path(tempfile.mkdtemp(dir=folder.parent, prefix="images-new-"))
+        try:
+            np.save(new / "pixels.npy", pixels)
+            np.save(new / "labels.npy", labels)
+            new.rename(folder)
+        except OSError:
+            shutil.rmtree(new, ignore_errors=True)

@@ -1,0 +1,54 @@
+"""MNIST and Fashion-MNIST from the hub, and printed characters of their shape for tuning."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from harness import images
+from harness.contract import DataSource
+from suites.shared.glyphs import glyphs
+from suites.shared.samples import Samples
+
+MNIST = DataSource(
+    "ylecun/mnist",
+    "mnist",
+    ("train", "test"),
+    ("image", "label"),
+    "CC BY-SA 3.0",  # Y. LeCun, C. Cortes, C. J. C. Burges
+    shape=(28, 28),
+    classes=10,
+)
+FASHION_MNIST = DataSource(
+    "zalando-datasets/fashion_mnist",
+    "fashion_mnist",
+    ("train", "test"),
+    ("image", "label"),
+    "MIT",  # H. Xiao, K. Rasul, R. Vollgraf, 2017, https://arxiv.org/abs/1708.07747
+    shape=(28, 28),
+    classes=10,
+)
+GLYPHS_PER_CLASS = 1000
+
+
+@functools.cache
+def samples(source: DataSource) -> Samples:
+    """Pixels (N, 784) in [0, 1], not normalised, in the data set's own split."""
+    parts = []
+    for split in ("train", "test"):
+        found = images.load(source, split)
+        flat = found.pixels.reshape(len(found.pixels), -1).astype(np.float32) / np.float32(255)
+        parts += [flat, np.array(found.labels)]
+    return Samples(*parts)
+
+
+@functools.cache
+def fingerprint(source: DataSource) -> str:
+    """Of the files behind `samples`."""
+    return "/".join(images.fingerprint(source, split) for split in ("train", "test"))
+
+
+def printed() -> Samples:
+    """Characters A to J of the same size, 0.7 of them to learn from: the tuning side."""
+    return glyphs("ABCDEFGHIJ", 28, GLYPHS_PER_CLASS, 0)
