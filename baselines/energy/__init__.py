@@ -1,0 +1,1 @@
+"""Methods for training at little cost: with and without backpropagation, with spikes."""

@@ -1,0 +1,53 @@
+"""What tests of energy methods share: a started method, small networks, comparing gradients."""
+
+from __future__ import annotations
+
+import copy
+from types import SimpleNamespace
+
+import torch
+
+from harness.contract import Budget
+from harness.experience import Ledger, StreamExperience
+from suites.shared.networks import mlp
+
+
+def started(method, network, classes):
+    """The method after `start` on a problem with this network."""
+    problem = SimpleNamespace(
+        model=lambda: copy.deepcopy(network),
+        rng=torch.Generator().manual_seed(2),
+        classes=classes,
+        device=torch.device("cpu"),
+    )
+    method.start(problem)
+    return method
+
+
+def experience(x, y, **budget):
+    tensors = {"inputs": x, "targets": y}
+    ledger = Ledger(Budget(**budget))
+    classes = tuple(range(int(y.max()) + 1))
+    return StreamExperience(0, classes, tensors, torch.Generator().manual_seed(1), ledger), ledger
+
+
+def samples(n, inputs, classes, seed=0):
+    rng = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, inputs, generator=rng)
+    return x, torch.randint(classes, (n,), generator=rng)
+
+
+def network(inputs, hidden, outputs, seed=0):
+    torch.manual_seed(seed)
+    return mlp(inputs, hidden, outputs)
+
+
+def gradients(model):
+    return {name: p.grad.clone() for name, p in model.named_parameters()}
+
+
+def assert_same(found, expected):
+    assert found.keys() == expected.keys()
+    for name in expected:
+        assert expected[name].any(), f"{name}: nothing to compare"
+        torch.testing.assert_close(found[name], expected[name], rtol=1e-4, atol=1e-6)
