@@ -323,11 +323,17 @@ class Audit:
 class Constraint(Protocol):
     """What delivered weights must satisfy, e.g. a share of zeros."""
 
-    def audit(self, weights: Mapping[str, Tensor], encoded: Mapping[str, Tensor]) -> Audit:
+    def audit(
+        self,
+        weights: Mapping[str, Tensor],
+        encoded: Mapping[str, Tensor],
+        initial: Mapping[str, Array],
+    ) -> Audit:
         """Check the delivered state dict, parameters and buffers, in the harness' process.
 
         `encoded` is what the method delivered beside it as `self.encoded`, a mapping of names to
         tensors (codes and scales, say) from which the constraint can rebuild the weights.
+        `initial` is `Stream.initial_weights`, empty where the scenario has none.
         """
 
 

@@ -71,7 +71,7 @@ class Judge:
         met = None
         if named is not None:
             constraint: Constraint = loading.call(named)
-            audit = constraint.audit(weights, encoded)
+            audit = constraint.audit(weights, encoded, self._exam.stream.initial_weights or {})
             if required and audit.violations:
                 raise RunFailure("constraint", "; ".join(audit.violations))
             self._measures |= audit.measures

@@ -1,8 +1,8 @@
-"""What delivered weights must satisfy: a share of zeros, or N of every M.
+"""What delivered weights must satisfy: a share of zeros, N of every M, a share left unchanged.
 
-Both count what was delivered and never what a method says of its mask. The denominator is the
-declared matrices, first and last layer included, biases left out; whatever else is delivered may
-only be biases, so that no weight can be moved where it is not counted.
+All count what was delivered and never what a method says of its mask. The denominator of
+zeros is the declared matrices, first and last layer included, biases left out; whatever else is
+delivered may only be biases, so that no weight can be moved where it is not counted.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.contract import Audit
+import numpy as np
+
+from harness.contract import Array, Audit
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,8 +29,14 @@ class Sparsity:
     share: float  # e.g. 0.98
     names: Sequence[str]  # of the state dict, e.g. "layers.0.weight"
 
-    def audit(self, weights: Mapping[str, Tensor], encoded: Mapping[str, Tensor]) -> Audit:
+    def audit(
+        self,
+        weights: Mapping[str, Tensor],
+        encoded: Mapping[str, Tensor],
+        initial: Mapping[str, Array],
+    ) -> Audit:
         """See `harness.contract.Constraint.audit`."""
+        del initial
         total = sum(weights[name].numel() for name in self.names)
         nonzero = sum(_nonzero(weights[name]) for name in self.names)
         allowed = round((1 - self.share) * total)
@@ -52,8 +60,14 @@ class NM:
     m: int
     names: Sequence[str]  # matrices (outputs, inputs) of the state dict
 
-    def audit(self, weights: Mapping[str, Tensor], encoded: Mapping[str, Tensor]) -> Audit:
+    def audit(
+        self,
+        weights: Mapping[str, Tensor],
+        encoded: Mapping[str, Tensor],
+        initial: Mapping[str, Array],
+    ) -> Audit:
         """See `harness.contract.Constraint.audit`."""
+        del initial
         found = _hidden(self.names, weights, encoded)
         groups = violating = 0
         for name in self.names:
@@ -75,6 +89,52 @@ class NM:
 
         nonzero = pad((weight != 0).long(), (0, -weight.shape[1] % self.m))
         return nonzero.unflatten(1, (-1, self.m)).sum(2)
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """At most `share` of all that is delivered differs from the initial weights of the scenario.
+
+    For scenarios that hand out weights to begin with: what is tuned must be found by its place, so
+    a change of one bit counts, and so do buffers and biases.
+    """
+
+    share: float  # e.g. 0.05
+
+    def audit(
+        self,
+        weights: Mapping[str, Tensor],
+        encoded: Mapping[str, Tensor],
+        initial: Mapping[str, Array],
+    ) -> Audit:
+        """See `harness.contract.Constraint.audit`."""
+        missing = [name for name in weights if name not in initial]
+        if missing:
+            raise ValueError(f"the scenario has no initial weights for {', '.join(missing)}")
+        total = sum(weight.numel() for weight in weights.values())
+        changed = sum(_changed(weight, initial[name]) for name, weight in weights.items())
+        allowed = round(self.share * total)
+        found = []
+        if changed > allowed:
+            found.append(
+                f"{changed:,} of {total:,} parameters were changed; "
+                f"{100 * self.share:g} % allow {allowed:,}"
+            )
+        if encoded:
+            found.append(f"encoded tensors have no place here: {', '.join(encoded)}")
+        return Audit(tuple(found), {"changed_fraction": changed / total})
+
+
+def _changed(weight: Tensor, before: Array) -> int:
+    """How many values have other bytes than before."""
+    now = weight.detach().cpu().numpy()
+    if now.dtype != before.dtype or now.shape != before.shape:
+        return now.size
+    if not now.size:
+        return 0
+    pair = [np.ascontiguousarray(a).reshape(-1).view(np.uint8) for a in (now, before)]
+    differs = (pair[0] != pair[1]).reshape(now.size, -1)  # (values, bytes)
+    return int(differs.any(1).sum())
 
 
 def _nonzero(weight: Tensor) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.contract import Audit
+from harness.contract import Array, Audit
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,8 +42,14 @@ class Format:
     name: str  # key of ALLOWED
     high: Sequence[str] = ()  # matrices that may stay float32, e.g. "layers.0.weight"
 
-    def audit(self, weights: Mapping[str, Tensor], encoded: Mapping[str, Tensor]) -> Audit:
+    def audit(
+        self,
+        weights: Mapping[str, Tensor],
+        encoded: Mapping[str, Tensor],
+        initial: Mapping[str, Array],
+    ) -> Audit:
         """See `harness.contract.Constraint.audit`."""
+        del initial
         found: list[str] = []
         size = sum(w.numel() for w in weights.values())
         stored = kept = 0.0

@@ -206,7 +206,7 @@ def test_against_the_source() -> None:
 @pytest.mark.parametrize(("name", "kind"), [(n, kind) for n, ks in ALLOWED.items() for kind in ks])
 def test_honest_deliveries_pass(name: str, kind: str) -> None:
     state, encoded = delivered(kind)
-    audit = Format(name, HIGH).audit(state, encoded)
+    audit = Format(name, HIGH).audit(state, encoded, {})
     assert audit.violations == ()
     total = sum(w.numel() for w in state.values())
     inner = sum(state[n].numel() for n in INNER)
@@ -218,8 +218,8 @@ def test_honest_deliveries_pass(name: str, kind: str) -> None:
 
 
 def test_what_may_stay_high_may_be_rounded_too_and_then_counts_less() -> None:
-    some = Format("nvfp4", HIGH).audit(*delivered("nvfp4_1x16")).measures
-    every = Format("nvfp4", HIGH).audit(*delivered("nvfp4_1x16", (*HIGH, *INNER)))
+    some = Format("nvfp4", HIGH).audit(*delivered("nvfp4_1x16"), {}).measures
+    every = Format("nvfp4", HIGH).audit(*delivered("nvfp4_1x16", (*HIGH, *INNER)), {})
     assert every.violations == ()
     assert every.measures["bytes_per_parameter"] < some["bytes_per_parameter"]
 
@@ -228,7 +228,7 @@ def test_what_may_stay_high_may_be_rounded_too_and_then_counts_less() -> None:
 def test_one_wrong_value_is_told(name: str) -> None:
     state, encoded = delivered(ALLOWED[name][0])
     state[INNER[0]][3, 5] += 0.001
-    (violation,) = Format(name, HIGH).audit(state, encoded).violations
+    (violation,) = Format(name, HIGH).audit(state, encoded, {}).violations
     assert violation == "layers.2.weight: 1 of 65,536 values is not what its codes say"
 
 
@@ -238,19 +238,19 @@ def test_the_last_bit_and_the_sign_of_a_zero_count() -> None:
     zero, other = (weight == 0).nonzero()[0], (weight != 0).nonzero()[0]
     weight[tuple(other)] = torch.nextafter(weight[tuple(other)], torch.tensor(math.inf))
     weight[tuple(zero)] *= -1
-    (violation,) = Format("nvfp4", HIGH).audit(state, encoded).violations
+    (violation,) = Format("nvfp4", HIGH).audit(state, encoded, {}).violations
     assert violation == "layers.4.weight: 2 of 65,536 values are not what their codes say"
 
 
 def test_weights_without_codes_are_told() -> None:
-    found = Format("fp8", HIGH).audit(weights(), {}).violations
+    found = Format("fp8", HIGH).audit(weights(), {}, {}).violations
     assert len(found) == 2
     assert 'encoded["layers.2.weight.codes"] is missing' in found[0]
 
 
 def test_codes_of_a_richer_format_are_told() -> None:
     for rich, poor in (("bfloat16", "fp8"), ("e4m3", "nvfp4"), ("int8", "int4"), ("e4m3", "bf16")):
-        found = Format(poor, HIGH).audit(*delivered(rich)).violations
+        found = Format(poor, HIGH).audit(*delivered(rich), {}).violations
         assert len(found) == 2
         assert all(name in text for name, text in zip(INNER, found, strict=True))
 
@@ -260,16 +260,18 @@ def test_one_scale_per_value_is_told() -> None:
     state, encoded = delivered("int4")
     encoded[f"{INNER[0]}.scales"] = state[INNER[0]].abs().clamp(min=1e-9)
     encoded[f"{INNER[0]}.codes"] = state[INNER[0]].sign().to(torch.int8)
-    (violation,) = Format("int4", HIGH).audit(state, encoded).violations
+    (violation,) = Format("int4", HIGH).audit(state, encoded, {}).violations
     assert "scales are float32 (256, 256)" in violation
 
 
 def test_codes_of_something_else_and_other_types_are_told() -> None:
     state, encoded = delivered("bfloat16")
-    found = Format("bf16", HIGH).audit(state, encoded | {"more.codes": state[HIGH[0]]}).violations
+    found = (
+        Format("bf16", HIGH).audit(state, encoded | {"more.codes": state[HIGH[0]]}, {}).violations
+    )
     assert found == ("there are codes or scales of more, which is no weight",)
     state[INNER[0]] = state[INNER[0]].bfloat16()
-    (violation,) = Format("bf16", HIGH).audit(state, encoded).violations
+    (violation,) = Format("bf16", HIGH).audit(state, encoded, {}).violations
     assert "deliver decoded values as float32" in violation
 
 

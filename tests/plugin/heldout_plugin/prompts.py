@@ -20,7 +20,7 @@ class Sparse:
 
     share: float
 
-    def audit(self, weights, encoded):
+    def audit(self, weights, encoded, initial):
         nonzero = sum(int((w != 0).sum()) for w in weights.values())
         found = nonzero / sum(w.numel() for w in weights.values())
         violations = ()
