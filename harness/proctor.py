@@ -93,7 +93,7 @@ class _Sitting:
         self._limits = spec.budget
         self.talk = Conversation(process, spec.budget["limit_seconds"])
         self._watch = Stopwatch(process.pid, counters)
-        self._judge = Judge(exam)
+        self._judge = Judge(exam, spec.device)
         self._count_flops = count_flops
         self._predict_spent: dict[str, int] = {}  # by the last evaluation
         self._handed_out: set[int] = set()

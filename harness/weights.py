@@ -28,10 +28,11 @@ def warm_up(scenario: Scenario) -> None:
 
 
 class Judge:
-    """Holds the network a method delivered."""
+    """Holds the network a method delivered, on the kind of device that the run was given."""
 
-    def __init__(self, exam: Exam) -> None:
+    def __init__(self, exam: Exam, device: str) -> None:
         self._exam = exam
+        self._device = device
         self._model: nn.Module | None = None
         self._measures: dict[str, float] = {}
         self.parameters: int | None = None
@@ -63,7 +64,7 @@ class Judge:
         except RuntimeError as error:
             first = str(error).replace("\n", " ")[:400]
             raise RunFailure("weights", f"the weights do not fit the network: {first}") from error
-        self._model = model.eval()
+        self._model = model.eval().to(self._device)
         self.parameters = sum(p.numel() for p in model.parameters())
         self.sha256 = of_weights({n: as_array(t) for n, t in weights.items()})
         self._measures = {}
@@ -87,7 +88,7 @@ class Judge:
         assert self._model is not None
         assert self._exam.scenario.infer is not None
         test, order = self._exam.papers[paper], self._exam.orders[paper]
-        inputs = torch.from_numpy(test.inputs[order])
+        inputs = torch.from_numpy(test.inputs[order]).to(self._device)
         rng = torch.Generator().manual_seed(self._exam.inference_seed(paper))
         parts = []
         with torch.no_grad():

@@ -19,6 +19,7 @@ Deliverable
 Noise      `add-noisy-verifier` turns verdicts round, by a hash of the text: asking again does not
            help. X.-Q. Cai et al., 2025, "Reinforcement Learning with Verifiable yet Noisy Rewards
            under Imperfect Verifiers", https://arxiv.org/abs/2510.00915.
+GSM8K      Word problems, in the full tier (`suites.shared.gsm8k`): models of the Hugging Face hub.
 Version    1.
 """
 
@@ -45,7 +46,7 @@ from harness.contract import (
     Test,
     Trace,
 )
-from suites.shared import half_trained, stream_metrics
+from suites.shared import gsm8k, half_trained, stream_metrics
 from suites.shared.arithmetic import (
     ASCENDING,
     DESCENDING,
@@ -112,6 +113,7 @@ def scenarios() -> tuple[Scenario, ...]:
             ADD,
             frozenset({"solutions", "verifier", "inference"}),
         ),
+        *gsm8k.scenarios(),
     )
 
 

@@ -8,16 +8,17 @@ import pytest
 from harness import registry, source
 
 ENTRIES = [entry for entries in registry.methods().values() for entry in entries]
+SHORT = {"epochs": "1", "steps": "20"}  # per experience, whichever is reached first
 METHODS = [entry for entry in ENTRIES if entry.suite is not None]
 
 
 @pytest.mark.parametrize("entry", METHODS, ids=lambda e: f"{e.suite}/{e.name}")
 def test_method_runs_and_repeats_on_every_core_scenario(entry, run, store):
-    first = run(f"{entry.suite}/{entry.name}", place=entry.suite)
+    first = run(f"{entry.suite}/{entry.name}", place=entry.suite, budget=SHORT)
     assert first.results or first.not_applicable
     for path in store.root.rglob("*.parquet"):
         path.unlink()
-    second = run(f"{entry.suite}/{entry.name}", place=entry.suite)
+    second = run(f"{entry.suite}/{entry.name}", place=entry.suite, budget=SHORT)
     for one, two in zip(first.results, second.results, strict=True):
         (a,), (b,) = one.evaluation, two.evaluation
         assert a.status == "ok", a.failure
