@@ -141,6 +141,15 @@ def plan_evaluation(study: Study, selection: Selection | None) -> list[RunSpec]:
     return [_spec(study, "evaluation", "evaluation", setting, seed) for seed in fresh]
 
 
+def plan_reproduction(study: Study) -> list[RunSpec]:
+    """Runs of a setting that others have reported, on the evaluation side; never ranked."""
+    setting = {**study.defaults, **study.fixed}
+    return [
+        _spec(study, "evaluation", "reproduction", setting, seed)
+        for seed in seeds.evaluation(study.seeds)
+    ]
+
+
 def tuning_cost(records: Sequence[Record]) -> TuningCost:
     """What tuning runs cost together; a sum over runs where one was not measured is None."""
     costs = [record.cost for record in records]

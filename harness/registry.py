@@ -121,6 +121,11 @@ def methods() -> dict[str, list[MethodEntry]]:
     return found
 
 
+def catalogues() -> list[Path]:
+    """The files of reported numbers, by name."""
+    return sorted((Path(__file__).resolve().parents[1] / "baselines/reported").glob("*.toml"))
+
+
 def find_method(name: str, suite: str) -> MethodEntry:
     """The method that a user means: a name, "suite/name", or "path/to/file.py:Class"."""
     if ".py" in name:

@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from baselines.shared import optimizers
 from baselines.shared.reservoir import Reservoir
 from harness.contract import Labelled, Problem
 from harness.space import LogUniform
@@ -31,6 +32,7 @@ class Er:
 
     lr: float = 0.1  # step size of SGD
     batch_size: int = 32  # new samples per step, and as many replayed
+    rule: str = "sgd"  # of the steps, or "adam"
     buffer_size: int = 200  # samples kept
 
     space = {"lr": LogUniform(0.01, 0.3)}
@@ -38,7 +40,7 @@ class Er:
 
     def start(self, problem: Problem) -> None:
         self.model = problem.model()
-        self.optimizer = torch.optim.SGD(self.model.parameters(), self.lr)
+        self.optimizer = optimizers.by_name(self.rule, self.model.parameters(), self.lr)
         self.buffer = Reservoir(self.buffer_size, problem.rng)
 
     def learn(self, experience: Labelled) -> None:

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
-from baselines.shared import fisher
+from baselines.shared import fisher, optimizers
 from harness.contract import Labelled, Problem
 from harness.space import LogUniform
 
@@ -36,13 +36,14 @@ class Ewc:
     lr: float = 0.1  # step size of SGD
     strength: float = 100.0  # lambda of eq. 3; its scale belongs to the formula above
     batch_size: int = 32  # samples per step
+    rule: str = "sgd"  # of the steps, or "adam"
 
     space = {"lr": LogUniform(0.01, 0.3), "strength": LogUniform(1.0, 1e3)}
     requires = frozenset({"labels"})
 
     def start(self, problem: Problem) -> None:
         self.model = problem.model()
-        self.optimizer = torch.optim.SGD(self.model.parameters(), self.lr)
+        self.optimizer = optimizers.by_name(self.rule, self.model.parameters(), self.lr)
         self.fisher = self._theta()[:0].detach()  # (S, P), one row per finished task
         self.anchor = self._theta()[:0].detach()  # (S, P), the weights then
 

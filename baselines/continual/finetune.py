@@ -4,7 +4,7 @@ The floor of the suite; "None" in G. M. van de Ven, A. S. Tolias, 2019, "Three s
 continual learning", https://arxiv.org/abs/1904.07734.
 
 Departs from the paper:
-1. Plain SGD with a tuned step size, as in all methods here; the paper has Adam.
+1. Plain SGD with a tuned step size, as in all methods here; the paper has Adam (rule="adam").
 2. Budget and network are the scenario's.
 """
 
@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from baselines.shared import optimizers
 from harness.contract import Labelled, Problem
 from harness.space import LogUniform
 
@@ -26,13 +27,14 @@ class Finetune:
 
     lr: float = 0.1  # step size of SGD
     batch_size: int = 32  # samples per step
+    rule: str = "sgd"  # of the steps, or "adam"
 
     space = {"lr": LogUniform(0.01, 0.3)}
     requires = frozenset({"labels"})
 
     def start(self, problem: Problem) -> None:
         self.model = problem.model()
-        self.optimizer = torch.optim.SGD(self.model.parameters(), self.lr)
+        self.optimizer = optimizers.by_name(self.rule, self.model.parameters(), self.lr)
 
     def learn(self, experience: Labelled) -> None:
         for x, y in experience.batches(self.batch_size):

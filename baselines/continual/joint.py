@@ -8,7 +8,7 @@ Departs from the paper:
 1. Trained anew after every task k on the union of tasks 1..k, for k times the iterations of one
    task; the paper trains once on the union of all. The last row of the accuracy matrix is the
    paper's; the others are the same for shorter streams.
-2. Plain SGD with a tuned step size, as in all methods here; the paper has Adam.
+2. Plain SGD with a tuned step size, as in all methods here; the paper has Adam (rule="adam").
 3. Budget and network are the scenario's.
 """
 
@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from baselines.shared import optimizers
 from harness.contract import Labelled, Problem
 from harness.space import LogUniform
 
@@ -32,6 +33,7 @@ class Joint:
 
     lr: float = 0.1  # step size of SGD
     batch_size: int = 32  # samples per step
+    rule: str = "sgd"  # of the steps, or "adam"
 
     space = {"lr": LogUniform(0.01, 0.3)}
     requires = frozenset({"labels"})
@@ -51,7 +53,7 @@ class Joint:
 
         inputs, targets, tasks = (torch.cat(parts) for parts in zip(*self.seen, strict=True))
         self.model = self.problem.model()  # the initial weights again
-        optimizer = torch.optim.SGD(self.model.parameters(), self.lr)
+        optimizer = optimizers.by_name(self.rule, self.model.parameters(), self.lr)
         for rows in islice(self._batches(len(targets)), iterations * (experience.task + 1)):
             loss = F.cross_entropy(self.model(inputs[rows], tasks[rows]), targets[rows])
             optimizer.zero_grad()

@@ -57,9 +57,33 @@ def _of_group(x: Array, y: Array, group: Array, setting: Setting) -> tuple[Array
     chosen = np.isin(y, group)
     if setting != "domain":
         return x[chosen], y[chosen]
-    place = np.zeros(int(y.max()) + 1, np.int64)
+    place = np.zeros(int(max(y.max(), group.max())) + 1, np.int64)
     place[group] = np.arange(len(group))
     return x[chosen], place[y[chosen]]
+
+
+def few_shot(data: Samples, base: int, way: int, shot: int, seed: int) -> Tasks:
+    """`base` classes with all their samples, then `way` new ones at a time with `shot` samples.
+
+    X. Tao et al., 2020, "Few-Shot Class-Incremental Learning", https://arxiv.org/abs/2004.10956.
+    """
+    classes = int(data.train_labels.max()) + 1
+    rng = np.random.default_rng([_CLASS_ORDER, seed])
+    order = rng.permutation(classes)
+    groups = [order[:base], *order[base:].reshape(-1, way)]
+    steps, tests = [], []
+    for task, group in enumerate(groups):
+        chosen = np.flatnonzero(np.isin(data.train_labels, group))
+        if task:
+            labels = data.train_labels[chosen]
+            chosen = np.concatenate(
+                [rng.choice(chosen[labels == c], shot, replace=False) for c in np.sort(group)]
+            )
+        x, y = data.train_inputs[chosen], data.train_labels[chosen]
+        tested = np.isin(data.test_labels, group)
+        steps.append(Step({"inputs": x, "targets": y}, tuple(np.sort(group).tolist())))
+        tests.append(Test(data.test_inputs[tested], data.test_labels[tested]))
+    return Tasks(tuple(steps), tuple(tests), classes)
 
 
 def permuted(data: Samples, tasks: int, seed: int) -> Tasks:

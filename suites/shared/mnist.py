@@ -8,6 +8,7 @@ import numpy as np
 
 from harness import images
 from harness.contract import DataSource
+from harness.fingerprint import of_arrays
 from suites.shared.glyphs import glyphs
 from suites.shared.samples import Samples
 
@@ -47,6 +48,12 @@ def samples(source: DataSource) -> Samples:
 def fingerprint(source: DataSource) -> str:
     """Of the files behind `samples`."""
     return "/".join(images.fingerprint(source, split) for split in ("train", "test"))
+
+
+@functools.cache
+def printed_print() -> str:
+    """Of `printed`."""
+    return of_arrays(printed().arrays())
 
 
 def printed() -> Samples:

@@ -9,6 +9,16 @@ import torch
 from torch import Tensor, nn
 
 
+def active_outputs(outputs: int, heads: Sequence[Sequence[int]] | None) -> Tensor | None:
+    """Which outputs belong to each task (T, outputs) bool, from each task's labels."""
+    if heads is None:
+        return None
+    active = torch.zeros(len(heads), outputs, dtype=torch.bool)
+    for task, labels in enumerate(heads):
+        active[task, list(labels)] = True
+    return active
+
+
 class Mlp(nn.Module):
     """Fully connected layers with ReLU between them; several heads are parts of one output."""
 
@@ -26,11 +36,7 @@ class Mlp(nn.Module):
         for width, following in pairwise([inputs, *hidden]):
             layers += [nn.Linear(width, following), nn.ReLU()]
         self.layers = nn.Sequential(*layers, nn.Linear([inputs, *hidden][-1], outputs))
-        active = None
-        if heads is not None:
-            active = torch.zeros(len(heads), outputs, dtype=torch.bool)
-            for task, labels in enumerate(heads):
-                active[task, list(labels)] = True
+        active = active_outputs(outputs, heads)
         # Not persistent: it is no weight, so an audit of the state dict must not count it.
         self.register_buffer("active", active, persistent=False)  # (T, outputs) bool
 

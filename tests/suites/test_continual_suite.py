@@ -46,14 +46,18 @@ def build(stream: Stream) -> torch.nn.Module:
     return getattr(importlib.import_module(package), function)(**arguments)
 
 
-def test_the_four_scenarios() -> None:
+def test_the_scenarios() -> None:
     assert list(ALL) == [
         "split-digits-class",
         "split-digits-task",
         "split-digits-domain",
         "permuted-digits",
+        "few-shot-glyphs",
     ]
-    assert [ALL[name].metric.floor for name in ALL] == [0.1, 0.5, 0.5, 0.1]
+    assert [ALL[name].metric.floor for name in ALL] == [0.1, 0.5, 0.5, 0.1, 1 / 31]
+    everything = scenarios()
+    assert len({scenario.name for scenario in everything}) == len(everything)
+    assert all(pickle.loads(pickle.dumps(scenario)).id for scenario in everything)
     assert all(s.tier == "core" and s.suite == "continual" for s in ALL.values())
     assert pickle.loads(pickle.dumps(scenarios()[0])).id == "continual/split-digits-class"
 
@@ -62,14 +66,15 @@ def test_the_four_scenarios() -> None:
 @each_side
 def test_shapes(scenario: Scenario, side: SideName) -> None:
     stream = scenario.build(side, 3)
+    (pixels,) = stream.inputs
     assert len(stream.steps) == len(stream.tests) == 5
-    assert stream.inputs == (64,)
+    assert stream.inputs == (pixels,) == ((256,) if "glyphs" in scenario.name else (64,))
     for task, (step, test) in enumerate(zip(stream.steps, stream.tests, strict=True)):
         x, y = step.arrays["inputs"], step.arrays["targets"]
         assert list(step.arrays) == ["inputs", "targets"]
         assert (x.dtype, y.dtype) == (np.float32, np.int64)
-        assert x.shape == (len(y), 64)
-        assert test.inputs.shape == (len(test.answers), 64)
+        assert x.shape == (len(y), pixels)
+        assert test.inputs.shape == (len(test.answers), pixels)
         assert step.classes == tuple(sorted(set(y.tolist())))
         assert set(test.answers.tolist()) == set(step.classes)
         assert max(step.classes) < stream.classes
