@@ -296,7 +296,8 @@ class Point:
     quality: float  # on validation data if there is any, else mean over tests of what has begun
     constraint_met: bool | None = None  # by the weights at this point; None without a constraint
     measures: Mapping[str, float] = field(default_factory=dict)
-    """What the audit, `Scenario.measure` and `Scenario.secondary` found at this point."""
+    """What the audit, `Scenario.measure` and `Scenario.secondary` found at this point, and what had
+    been spent by then, as "spent/generated_tokens"."""
     train_flops: int | None = None  # so far, from a pass of its own; None: not counted
     train_joules: float | None = None  # so far, got as the record's `energy_joules`
 

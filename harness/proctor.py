@@ -26,6 +26,7 @@ from harness.forkserver import Exit
 from harness.meter import Stopwatch, resident_bytes
 from harness.record import Cost, Failure, Prediction, RunSpec
 from harness.stopping import is_over
+from harness.targets import SPENT
 from harness.weights import Judge, name_of
 
 FLOPS = ("train_flops", "predict_flops")
@@ -95,6 +96,7 @@ class _Sitting:
         self._watch = Stopwatch(process.pid, counters)
         self._judge = Judge(exam, spec.device)
         self._count_flops = count_flops
+        self._measures: dict[str, float] = {}  # at the last point
         self._predict_spent: dict[str, int] = {}  # by the last evaluation
         self._handed_out: set[int] = set()
         self._counts: dict[str, Any] = {}
@@ -189,6 +191,8 @@ class _Sitting:
         quality = {j: self._exam.quality(j, o) for j, o in outputs.items()}
         if final and self._spec.phase != "tuning":
             self._predictions += [_prediction(i, j, outputs[j]) for j in tests]
+        secondary = self._exam.secondary({j: outputs[j] for j in shown})
+        self._measures = {**self._judge.measures(), **secondary}
         counts, watch = self._counts, self._watch
         self.curve.append(
             Point(
@@ -198,10 +202,7 @@ class _Sitting:
                 watch.train_cpu_seconds,
                 float(np.mean([quality[j] for j in shown])),
                 met,
-                {
-                    **self._judge.measures(),
-                    **self._exam.secondary({j: outputs[j] for j in shown}),
-                },
+                {**self._measures, **{SPENT + name: float(n) for name, n in self._spent().items()}},
                 counts["train_flops"],
                 math.fsum(watch.train_joules.values()) if watch.train_joules else None,
             )
@@ -311,7 +312,7 @@ class _Sitting:
             np.array(self._matrix),
             None if self._untrained is None else np.array(self._untrained),
             tuple(self.curve),
-            self.curve[-1].measures,
+            self._measures,
             self._spent(),
         )
         return Outcome(

@@ -6,6 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from harness.contract import Point
 
+SPENT = "spent/"
+"""How a point's measures name what had been spent by then, e.g. "spent/generated_tokens"."""
+
 
 def costs(
     curve: Sequence[Point], targets: Sequence[float], *, higher_is_better: bool
@@ -32,3 +35,6 @@ def _spent(point: Point) -> Iterator[tuple[str, float]]:
         yield "flops", float(point.train_flops)
     if point.train_joules is not None:
         yield "joules", point.train_joules
+    for name, amount in point.measures.items():
+        if name.startswith(SPENT):
+            yield name.removeprefix(SPENT), amount

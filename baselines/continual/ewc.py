@@ -10,8 +10,10 @@ Departs from the paper:
 1. The expectation over labels in the Fisher information is exact and its gradients are of single
    samples (`baselines.shared.fisher`); the paper leaves open how it estimates.
 2. All outputs are active unless the scenario tells the task.
-3. Plain SGD with a tuned step size, as in all methods here, and no early stopping. A step diverges
-   where lr * strength * F exceeds 2: that bounds the space from above.
+3. Plain SGD with a tuned step size, as in all methods here, the penalty by implicit steps
+   (`baselines.shared.anchor`), and no early stopping. The penalties of all tasks are one quadratic:
+   sum_s F_s/2 (theta - theta_s)^2 = F/2 (theta - theta*)^2 + constant with F = sum_s F_s and
+   theta* = sum_s F_s theta_s / F.
 4. Network and budget are the scenario's.
 """
 
@@ -24,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 
-from baselines.shared import fisher, optimizers
+from baselines.shared import anchor, fisher, optimizers
 from harness.contract import Labelled, Problem
 from harness.space import LogUniform
 
@@ -44,25 +46,21 @@ class Ewc:
     def start(self, problem: Problem) -> None:
         self.model = problem.model()
         self.optimizer = optimizers.by_name(self.rule, self.model.parameters(), self.lr)
-        self.fisher = self._theta()[:0].detach()  # (S, P), one row per finished task
-        self.anchor = self._theta()[:0].detach()  # (S, P), the weights then
+        self.fisher = torch.zeros_like(anchor.theta(self.model))  # F = sum_s F_s (P,)
+        self.weighted = torch.zeros_like(self.fisher)  # sum_s F_s theta_s (P,)
 
     def learn(self, experience: Labelled) -> None:
+        towards = self.weighted / self.fisher.clamp_min(1e-30)  # theta* (P,)
+        curvature = self.strength * self.fisher  # (P,)
         for x, y in experience.batches(self.batch_size):
             loss = F.cross_entropy(self.model(x, experience.task), y)
-            if len(self.anchor):
-                moved = (self._theta() - self.anchor).square()  # (S, P)
-                loss = loss + self.strength / 2 * (self.fisher * moved).sum()
             self.optimizer.zero_grad()
             loss.backward()
-            self.optimizer.step()
+            anchor.step(self.optimizer, self.model, towards, curvature)
         found = fisher.diagonal(self.model, experience.inputs, experience.task)
-        self.fisher = torch.cat([self.fisher, parameters_to_vector(found.values())[None]])
-        self.anchor = torch.cat([self.anchor, self._theta().detach()])
-
-    def _theta(self) -> Tensor:
-        """All weights as one row (1, P)."""
-        return parameters_to_vector(self.model.parameters())[None]
+        of_task = parameters_to_vector(found.values())  # F_s (P,)
+        self.fisher += of_task
+        self.weighted += of_task * anchor.theta(self.model)
 
     @torch.no_grad()
     def predict(self, inputs: Tensor, task: int | None = None) -> Tensor:

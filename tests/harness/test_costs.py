@@ -53,7 +53,11 @@ def test_stopping_comes_patience_points_after_the_best(qualities, patience, bett
 @given(QUALITIES, DIRECTIONS)
 def test_the_first_point_that_reaches_a_target_is_charged(qualities, better):
     curve = [
-        Point(0, 10 * i, float(i), i / 2, quality, train_flops=100 * i)
+        Point(
+            *(0, 10 * i, float(i), i / 2, quality),
+            measures={"spent/tokens": 7 * i, "kl": 0.5},
+            train_flops=100 * i,
+        )
         for i, quality in enumerate(qualities)
     ]
     found = targets.costs(curve, [0.2], higher_is_better=better)
@@ -66,6 +70,7 @@ def test_the_first_point_that_reaches_a_target_is_charged(qualities, better):
             "cpu_seconds_to_0.2": i / 2,
             "samples_to_0.2": 10 * i,
             "flops_to_0.2": 100 * i,
+            "tokens_to_0.2": 7 * i,
         }.items()
     }
 
