@@ -117,7 +117,11 @@ class Problem(Protocol):
 
 
 class Experience(Protocol):
-    """One step of the stream. The harness owns order, budget and counting."""
+    """One step of the stream. The harness owns order, budget and counting.
+
+    Every field that the scenario declares is an attribute of that name, a whole tensor (N, ...),
+    counted as N samples read at the first use of any.
+    """
 
     @property
     def task(self) -> int:

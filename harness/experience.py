@@ -189,37 +189,13 @@ class StreamExperience:
             )
         return self._oracle(prompts, completions)
 
-    def _whole(self, name: str) -> Tensor:
-        if name not in self._tensors:
-            raise AttributeError(
-                f"this experience has no {name}; it has {', '.join(self._tensors)}"
-            )
+    def __getattr__(self, name: str) -> Tensor:
+        """A field of the scenario as a whole: `inputs`, `prompts`, `solutions`, ..."""
+        tensors = self.__dict__.get("_tensors", {})
+        if name not in tensors:
+            raise AttributeError(f"this experience has no {name}; it has {', '.join(tensors)}")
         if not self._read:
             self._read = True
             self._ledger.samples_read += self._size
-        return self._tensors[name]
-
-    @property
-    def inputs(self) -> Tensor:
-        """See `harness.contract.Labelled.inputs`."""
-        return self._whole("inputs")
-
-    @property
-    def targets(self) -> Tensor:
-        """See `harness.contract.Labelled.targets`."""
-        return self._whole("targets")
-
-    @property
-    def prompts(self) -> Tensor:
-        """See `harness.contract.Prompted.prompts`."""
-        return self._whole("prompts")
-
-    @property
-    def chosen(self) -> Tensor:
-        """See `harness.contract.Preferences.chosen`."""
-        return self._whole("chosen")
-
-    @property
-    def rejected(self) -> Tensor:
-        """See `harness.contract.Preferences.rejected`."""
-        return self._whole("rejected")
+        found: Tensor = tensors[name]
+        return found

@@ -57,6 +57,7 @@ FULL_HIDDEN, FULL_EPOCHS = (400, 400), 5  # the network of van de Ven and Tolias
 BASE, WAY, SHOT, FEW_SHOT_EPOCHS = 11, 5, 5, 20  # few-shot: 11 classes, then 5 with 5 samples each
 LONG = 50  # tasks of the long stream
 CIFAR_EPOCHS = 20
+PAPER_TASKS, PAPER_HIDDEN = 10, (1000, 1000)  # Permuted MNIST of van de Ven and Tolias, 32x32
 LABELS = frozenset({"labels"})
 IDENTITY = LABELS | {"task identity"}
 EVALUATED = "ACEGIKMOQSUWYbdfhjlnprtvxz02468"  # characters of the few-shot streams
@@ -111,6 +112,7 @@ def scenarios() -> tuple[Scenario, ...]:
         *_split(whole, TASKS, hours(epochs=FULL_EPOCHS)),
         *_split(whole, TASKS, hours(epochs=1), "online-"),
         _permuted(whole, TASKS, hours(epochs=FULL_EPOCHS)),
+        _permuted(_padded_mnist(), PAPER_TASKS, hours(epochs=FULL_EPOCHS), f"-{PAPER_TASKS}"),
         _rotated(whole, TASKS, hours(epochs=FULL_EPOCHS)),
         *_split(fashion, TASKS, hours(epochs=FULL_EPOCHS)),
         *_split(_cifar("cifar10", TEN), TASKS, hours(epochs=CIFAR_EPOCHS)),
@@ -233,6 +235,26 @@ def _mnist(source: DataSource) -> Images:
         functools.partial(_fully_connected, FULL_HIDDEN),
         (source,),
     )
+
+
+def _padded_mnist() -> Images:
+    return Images(
+        "mnist-32",
+        "full",
+        CLASSES,
+        _padded,
+        _padded_print,
+        functools.partial(_fully_connected, PAPER_HIDDEN),
+        (MNIST,),
+    )
+
+
+def _padded(side: SideName) -> Samples:
+    return mnist.padded(MNIST) if side == "evaluation" else mnist.padded_printed()
+
+
+def _padded_print(side: SideName) -> str:
+    return "padded " + _whole_mnist_print(MNIST, side)
 
 
 def _whole_mnist(source: DataSource, side: SideName) -> Samples:

@@ -7,7 +7,7 @@ import functools
 import numpy as np
 
 from harness import images
-from harness.contract import DataSource
+from harness.contract import Array, DataSource
 from harness.fingerprint import of_arrays
 from suites.shared.glyphs import glyphs
 from suites.shared.samples import Samples
@@ -42,6 +42,27 @@ def samples(source: DataSource) -> Samples:
         flat = found.pixels.reshape(len(found.pixels), -1).astype(np.float32) / np.float32(255)
         parts += [flat, np.array(found.labels)]
     return Samples(*parts)
+
+
+@functools.cache
+def padded(source: DataSource) -> Samples:
+    """The same with a black rim of two pixels: (N, 1024)."""
+    return _with_rim(samples(source))
+
+
+def padded_printed() -> Samples:
+    """`printed` with such a rim."""
+    return _with_rim(printed())
+
+
+def _with_rim(found: Samples) -> Samples:
+    def rim(inputs: Array) -> Array:
+        images = inputs.reshape(-1, 28, 28)
+        return np.pad(images, ((0, 0), (2, 2), (2, 2))).reshape(len(inputs), -1)
+
+    return Samples(
+        rim(found.train_inputs), found.train_labels, rim(found.test_inputs), found.test_labels
+    )
 
 
 @functools.cache
