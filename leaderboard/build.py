@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness.errors import HeldoutError
 from harness.store import Damage, read_table
-from leaderboard import board, page, standings
+from leaderboard import board, gap, page, standings
 
 MARKER = ".heldout-site"
 """Says that a folder is a site of ours; its lines name the files we wrote into it."""
@@ -32,7 +32,7 @@ def build(results: Path, out: Path) -> Built:
     _check_replaceable(target, results)
     table, damaged = read_table(results)
     read = board.read(table, _damaged_files(damaged, results))
-    pages = page.render(standings.of_board(read))
+    pages = page.render(standings.of_board(read), gap.tables(read))
     _publish(pages, target)
     return Built(len(pages), read.runs, len(damaged))
 

@@ -35,6 +35,11 @@ def number(value: float, digits: int) -> str:
     return text.replace("-", "−")
 
 
+def signed(value: float, digits: int) -> str:
+    """A difference, with its sign."""
+    return number(value, digits) if value < 0 else f"+{number(value, digits)}"
+
+
 def count(value: int) -> str:
     """A whole number with thousands set apart."""
     return f"{value:,}"
@@ -126,7 +131,7 @@ def slug(text: str) -> str:
 
     The tilde occurs in no safe name, so that two names never share a slug.
     """
-    if re.fullmatch(r"[a-z0-9][a-z0-9-]{0,59}", text) and text != "index":
+    if re.fullmatch(r"[a-z0-9][a-z0-9-]{0,59}", text) and text not in ("index", "gap"):
         return text
     letters = re.sub(r"[^a-z0-9]+", "-", text.lower())[:40].strip("-")
     return f"{letters}~{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:16]}"

@@ -16,9 +16,10 @@ import jinja2
 
 from leaderboard import formats, plot, statistics
 from leaderboard.board import RANKED_PROTOCOL
+from leaderboard.gap import GapTable
 from leaderboard.standings import Estimate, Row, ScenarioStanding, Standings, SuiteStanding
 
-INDEX = "index.html"
+INDEX, GAP = "index.html", "gap.html"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +73,14 @@ class Table:
         return _direction(self.standing)
 
 
-def render(standings: Standings) -> dict[str, str]:
-    """File name -> HTML of every page."""
+def render(standings: Standings, gaps: Sequence[GapTable] = ()) -> dict[str, str]:
+    """File name -> HTML of every page; the page of the gap only where there is one to show."""
     template = _environment().get_template
-    pages = {INDEX: template("index.html.j2").render(standings=standings, home=INDEX)}
+    index = template("index.html.j2")
+    pages = {INDEX: index.render(standings=standings, home=INDEX, gaps=gaps, gap_page=GAP)}
+    if gaps:
+        digits = [_digits([*(t.heldout for t in g.lines), *(t.gap for t in g.lines)]) for g in gaps]
+        pages[GAP] = template("gap.html.j2").render(tables=gaps, digits=digits, home=INDEX)
     for suite in standings.suites:
         pages[file_name(suite.suite.name)] = template("suite.html.j2").render(
             standing=suite,
@@ -221,6 +226,7 @@ def _environment() -> jinja2.Environment:
         "prose": formats.prose,
         "words": formats.words,
         "number": formats.number,
+        "signed": formats.signed,
         "count": formats.count,
         "quantity": formats.quantity,
         "seconds": formats.seconds,

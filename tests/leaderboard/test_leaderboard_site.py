@@ -350,7 +350,7 @@ def test_a_failing_build_leaves_the_old_site(tmp_path, monkeypatch):
     results = write(tmp_path / "results", SOME)
     build(results, tmp_path / "site")
     before = contents(tmp_path / "site")
-    monkeypatch.setattr(page, "render", lambda _: {"no/such/folder.html": ""})
+    monkeypatch.setattr(page, "render", lambda *_: {"no/such/folder.html": ""})
     with pytest.raises(HeldoutError, match="cannot write the site"):
         build(results, tmp_path / "site")
     assert contents(tmp_path / "site") == before

@@ -1,0 +1,166 @@
+"""The same experience replay three times: bare, through the harness, and in Avalanche 0.6.0.
+
+    python tests/benchmarks/avalanche_replay.py --data DIR [--epochs 2] [--pairs 3]
+
+Split MNIST in five tasks, a network 784-400-400-10, batches of 128 new and 128 replayed samples, a
+buffer of 500, SGD with step size 0.1, one thread; every test after every task. Printed are seconds
+and final average accuracy of each, and ratios to Avalanche. The aims: at most 0.7 in one process
+(the bare loop takes about 0.66), at most 0.4 per run with two jobs.
+
+Avalanche has no place among our dependencies: install it into a folder of its own, without torch
+(torchvision 0.28.0, avalanche-lib 0.6.0, torchmetrics, pytorchcv and what they import), and put
+that folder on PYTHONPATH. Without it the other two are timed alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+PLACE = "continual/split-mnist-class"
+LR, BATCH, BUFFER = 0.1, 128, 500
+
+
+def bare(stream, seed, epochs):
+    """(seconds, final average accuracy) of experience replay as one would write it."""
+    import torch
+    import torch.nn.functional as F
+
+    from baselines.shared.reservoir import Reservoir
+    from suites.shared.networks import mlp
+
+    tests = [torch.from_numpy(test.inputs) for test in stream.tests]
+    torch.manual_seed(seed)
+    model = mlp(**stream.model.arguments)
+    optimizer = torch.optim.SGD(model.parameters(), LR)
+    buffer = Reservoir(BUFFER, torch.Generator().manual_seed(seed))
+    began = time.perf_counter()
+    for task, step in enumerate(stream.steps):
+        inputs, targets = (torch.from_numpy(a) for a in step.arrays.values())
+        for epoch in range(epochs):
+            for index in torch.randperm(len(inputs)).split(BATCH):
+                x, y = inputs[index], targets[index]
+                new = (x, y, torch.full_like(y, task))
+                old = buffer.sample(BATCH)
+                xs, ys, tasks = map(torch.cat, zip(new, old, strict=True)) if old else new
+                loss = F.cross_entropy(model(xs, tasks), ys)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                if epoch == 0:
+                    buffer.add(*new)
+        with torch.no_grad():
+            answers = [model(t).argmax(1).numpy() for t in tests]
+    seconds = time.perf_counter() - began
+    right = [(a == t.answers).mean() for a, t in zip(answers, stream.tests, strict=True)]
+    return seconds, float(sum(right) / len(right))
+
+
+def through_the_harness(engine, epochs, seeds):
+    """(seconds per run, mean final average accuracy) of the method `er`."""
+    from harness import study
+    from harness.store import Store
+
+    setting = {"lr": str(LR), "batch_size": str(BATCH), "buffer_size": str(BUFFER)}
+    request = study.Request(
+        PLACE, ("er",), protocol="untuned", fixed=setting, seeds=seeds,
+        budget={"epochs": str(epochs)},
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        summary = study.run(request, engine, Store.open(Path(folder)))
+        seconds = time.perf_counter() - began
+    records = summary.results[0].evaluation
+    return seconds / len(records), statistics.fmean(record.score for record in records)
+
+
+def avalanche(stream, seed, epochs):
+    """(seconds, final average accuracy) of Avalanche's Replay strategy; None if not installed."""
+    import torch
+
+    library = torch.library.Library("torchvision", "FRAGMENT")  # a CPU build lacks these two
+    for name in ("nms", "qnms"):
+        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    try:
+        from avalanche.benchmarks import tensors_benchmark
+        from avalanche.evaluation.metrics import accuracy_metrics
+        from avalanche.training.plugins import EvaluationPlugin
+        from avalanche.training.supervised import Replay
+    except ImportError:
+        return None
+    from suites.shared.networks import mlp
+
+    benchmark = tensors_benchmark(
+        train_tensors=[tuple(map(torch.from_numpy, s.arrays.values())) for s in stream.steps],
+        test_tensors=[tuple(map(torch.from_numpy, (t.inputs, t.answers))) for t in stream.tests],
+        task_labels=[0] * len(stream.steps),
+    )
+    torch.manual_seed(seed)
+    model = mlp(**stream.model.arguments)
+    strategy = Replay(
+        model=model,
+        optimizer=torch.optim.SGD(model.parameters(), LR),
+        criterion=torch.nn.CrossEntropyLoss(),
+        mem_size=BUFFER,
+        train_mb_size=BATCH,
+        train_epochs=epochs,
+        eval_mb_size=1000,
+        evaluator=EvaluationPlugin(accuracy_metrics(experience=True), loggers=[]),
+    )
+    began = time.perf_counter()
+    for experience in benchmark.train_stream:
+        strategy.train(experience)
+        found = strategy.eval(benchmark.test_stream)
+    seconds = time.perf_counter() - began
+    return seconds, statistics.fmean(v for name, v in found.items() if name.startswith("Top1_Acc"))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--pairs", type=int, default=3)
+    options = parser.parse_args()
+    os.environ["HELDOUT_DATA"] = str(Path(options.data).resolve())
+    warnings.simplefilter("ignore")
+
+    import torch
+
+    from harness import registry
+    from harness.engine import LocalEngine
+
+    torch.set_num_threads(1)
+    (scenario,) = registry.find_scenarios(PLACE, "full")
+    ratios = {"bare": [], "harness": [], "two jobs": []}
+    with LocalEngine(jobs=1) as one, LocalEngine(jobs=2) as two:
+        for engine in (one, two):
+            engine.hardware()
+            through_the_harness(engine, 0.01, 2)  # torch is loaded, data decoded
+        for pair in range(options.pairs):
+            stream = scenario.build("evaluation", pair)
+            rows = {
+                "bare": bare(stream, pair, options.epochs),
+                "harness": through_the_harness(one, options.epochs, 1),
+                "two jobs": through_the_harness(two, options.epochs, 2),
+            }
+            other = avalanche(stream, pair, options.epochs)
+            for name, (seconds, accuracy) in rows.items():
+                text = f"{name}: {seconds:.2f} s a run, accuracy {accuracy:.3f}"
+                if other is not None:
+                    ratios[name].append(seconds / other[0])
+                    text += f", {ratios[name][-1]:.2f} of Avalanche's time"
+                print(text)
+            if other is not None:
+                print(f"Avalanche: {other[0]:.2f} s, accuracy {other[1]:.3f}", flush=True)
+    for name, found in ratios.items():
+        if found:
+            print(f"median ratio, {name}: {statistics.median(found):.2f}")
+
+
+if __name__ == "__main__":
+    main()
