@@ -97,7 +97,7 @@ def test_nothing_lives_outside_the_masks(kind):
     train(method, Sparsity(**SPARSE), look)
     assert len(looks) == STEPS
     assert sum(counts(method).values()) == round(0.05 * sum(SIZES.values()))
-    assert Sparsity(**SPARSE).audit(method.model.state_dict(), {}).violations == ()
+    assert Sparsity(**SPARSE).audit(method.model.state_dict(), {}, {}).violations == ()
 
 
 @pytest.mark.parametrize("kind", [Static, Set, Rigl])
@@ -169,7 +169,7 @@ def test_static_n_m_keeps_the_largest_of_the_start():
     method = StaticNm(batch_size=BATCH)
     constraint = NM(2, 4, NAMES)
     train(method, constraint)
-    assert constraint.audit(method.model.state_dict(), {}).violations == ()
+    assert constraint.audit(method.model.state_dict(), {}, {}).violations == ()
     torch.manual_seed(0)
     for name, w in network([64, 256, 256, 10]).named_parameters():
         if name in NAMES:
@@ -184,7 +184,7 @@ def test_sr_ste_steps_as_its_formula_says():
     state = {}
 
     def look(t, x, y):
-        assert constraint.audit(method.model.state_dict(), {}).violations == ()
+        assert constraint.audit(method.model.state_dict(), {}, {}).violations == ()
         if state:
             logits = torch.func.functional_call(state["model"], state["shown"], (x,))
             names = list(state["shown"])

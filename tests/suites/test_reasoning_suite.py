@@ -34,7 +34,7 @@ from suites.shared.arithmetic import (
 from suites.shared.transformer import Transformer, transformer
 
 SIDES: tuple[SideName, ...] = ("tuning", "evaluation")
-ALL = {scenario.name: scenario for scenario in scenarios()}
+ALL = {scenario.name: scenario for scenario in scenarios() if scenario.tier == "core"}
 each = pytest.mark.parametrize("scenario", ALL.values(), ids=ALL.keys())
 each_side = pytest.mark.parametrize("side", SIDES)
 each_task = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
