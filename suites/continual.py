@@ -4,9 +4,9 @@ What       The three settings of van de Ven and Tolias (2019, "Three scenarios f
            learning", https://arxiv.org/abs/1904.07734): Split in the class-, task- and
            domain-incremental one; Permuted and Rotated in the domain-incremental one; and
            class-incremental streams of few samples, where joint training is no ceiling: the base's
-           many samples drown the five of a later class. All outputs are active from the start, except
-           with task identity, where only the task's own are. Class orders, permutations and angles
-           are drawn per seed, the first task's too.
+           many samples drown the five of a later class. All outputs are active from the start,
+           except with task identity, where only the task's own are. Class orders, permutations and
+           angles are drawn per seed, the first task's too.
 Core       8x8 digits of scikit-learn (E. Alpaydin, C. Kaynak, 1998,
            https://archive.ics.uci.edu/dataset/80, CC BY 4.0), with printed characters A to J and
            noise for tuning; half of 62 printed characters, with the other half for tuning. Printed
