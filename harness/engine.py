@@ -245,7 +245,10 @@ class LocalEngine:
             outcome = repetition.with_repetitions(first, repeated)
             after = self._idle_watts(counters)
         cost = measured(outcome.cost, before, after, job.spec.device)
-        outcome = outcome if cost is None else replace(outcome, cost=cost)
+        if cost is None:
+            outcome = repetition.without_joules(outcome)
+        else:
+            outcome = replace(outcome, cost=cost)
         if scenario.flops and outcome.failure is None:
             with self._crowd.beside():
                 counted = self._one_pass(job, exam, count_flops=True)

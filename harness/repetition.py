@@ -90,6 +90,12 @@ def with_flops(outcome: Outcome, counted: Outcome) -> Outcome:
     return replace(outcome, cost=cost, curve=curve)
 
 
+def without_joules(outcome: Outcome) -> Outcome:
+    """The outcome without what counters said that do not cover its device: no curve mixes both."""
+    curve = tuple(replace(point, train_joules=None) for point in outcome.curve)
+    return replace(outcome, cost=replace(outcome.cost, energy_components={}), curve=curve)
+
+
 def with_energy(outcome: Outcome, joules_per_cpu_second: float | None) -> Outcome:
     """The outcome with joules along the curve, from CPU seconds where no counter gave them."""
     if joules_per_cpu_second is None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from tabulate import tabulate
 
 from harness.cli import OK, SOME_FAILED, WRONG_USAGE, options
+
+if TYPE_CHECKING:
+    from harness.reported import Reported
 
 
 @click.command("reproduce")
@@ -91,7 +96,7 @@ def command(
     return SOME_FAILED if bad else OK
 
 
-def _listing(numbers: list) -> str:  # type: ignore[type-arg]
+def _listing(numbers: Sequence[Reported]) -> str:
     rows = [
         [
             number.name,

@@ -32,12 +32,10 @@ def command(results: Path, failures: bool) -> int:
     if records:
         click.echo(table(lines(records)))
         click.echo()
-    counts = {p: pc.sum(pc.equal(found["phase"], p)).as_py() or 0 for p in ("tuning", "evaluation")}
+    phases = ("tuning", "evaluation", "reproduction")
+    counts = [f"{pc.sum(pc.equal(found['phase'], p)).as_py() or 0} {p}" for p in phases]
     failed = found.filter(pc.equal(found["status"], "failed"))
-    click.echo(
-        f"{found.num_rows} runs in {results}: {counts['tuning']} tuning, "
-        f"{counts['evaluation']} evaluation; {failed.num_rows} failed"
-    )
+    click.echo(f"{found.num_rows} runs in {results}: {', '.join(counts)}; {failed.num_rows} failed")
     if failures:
         for row in failed.to_pylist():
             record = schema.from_row(row)

@@ -177,6 +177,16 @@ def test_net_energy_leaves_idle_power_out():
     assert energy.measured(Cost(train_seconds=1.0), {}, {}, "cpu") is None
 
 
+def test_law_8_joules_of_another_device_never_reach_the_curve():
+    point = Point(0, 10, 1.0, 0.5, 0.7, train_joules=99.0)
+    measured = Outcome(Cost(energy_components={"package-0": 99.0}), curve=(point,))
+    bare = repetition.without_joules(measured)
+    assert bare.cost.energy_components == {}
+    (modelled,) = repetition.with_energy(bare, 4.0).curve
+    assert modelled.train_joules == 2.0
+    assert repetition.with_energy(bare, None).curve[0].train_joules is None
+
+
 # --- alone or beside others ----------------------------------------------------------------------
 
 
