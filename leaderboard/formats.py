@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
@@ -124,17 +123,6 @@ def prose(text: str) -> str:
 def words(identifier: str) -> str:
     """The name of a metric as words: "average_accuracy" reads "average accuracy"."""
     return name(identifier.replace("_", " "))
-
-
-def slug(text: str) -> str:
-    """A name as a file name or anchor: itself where that is safe, else its letters and a hash.
-
-    The tilde occurs in no safe name, so that two names never share a slug.
-    """
-    if re.fullmatch(r"[a-z0-9][a-z0-9-]{0,59}", text) and text not in ("index", "gap"):
-        return text
-    letters = re.sub(r"[^a-z0-9]+", "-", text.lower())[:40].strip("-")
-    return f"{letters}~{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:16]}"
 
 
 def _visible(character: str) -> str:

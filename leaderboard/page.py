@@ -14,12 +14,10 @@ from pathlib import Path
 
 import jinja2
 
-from leaderboard import formats, plot, statistics
+from leaderboard import formats, links, plot, statistics
 from leaderboard.board import RANKED_PROTOCOL
 from leaderboard.gap import GapTable
 from leaderboard.standings import Estimate, Row, ScenarioStanding, Standings, SuiteStanding
-
-INDEX, GAP = "index.html", "gap.html"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,25 +75,26 @@ def render(standings: Standings, gaps: Sequence[GapTable] = ()) -> dict[str, str
     """File name -> HTML of every page; the page of the gap only where there is one to show."""
     template = _environment().get_template
     index = template("index.html.j2")
-    pages = {INDEX: index.render(standings=standings, home=INDEX, gaps=gaps, gap_page=GAP)}
+    pages = {
+        links.INDEX: index.render(
+            standings=standings, home=links.INDEX, gaps=gaps, gap_page=links.GAP
+        )
+    }
     if gaps:
         digits = [_digits([*(t.heldout for t in g.lines), *(t.gap for t in g.lines)]) for g in gaps]
-        pages[GAP] = template("gap.html.j2").render(tables=gaps, digits=digits, home=INDEX)
+        pages[links.GAP] = template("gap.html.j2").render(
+            tables=gaps, digits=digits, home=links.INDEX
+        )
     for suite in standings.suites:
-        pages[file_name(suite.suite.name)] = template("suite.html.j2").render(
+        pages[links.suite(suite.suite.name)] = template("suite.html.j2").render(
             standing=suite,
             damaged=standings.damaged,
             sentence=sentence(suite),
             tables=[table(scenario) for scenario in suite.scenarios],
             command=example(suite),
-            home=INDEX,
+            home=links.INDEX,
         )
     return pages
-
-
-def file_name(suite: str) -> str:
-    """The page of a suite."""
-    return f"{formats.slug(suite)}.html"
 
 
 def sentence(standing: SuiteStanding) -> str:
@@ -140,7 +139,7 @@ def table(standing: ScenarioStanding) -> Table:
     ]
     return Table(
         standing,
-        f"scenario-{formats.slug(standing.scenario.name)}",
+        links.anchor(standing.scenario.name),
         axis,
         _digits(row.score for row in shown),
         tuple(group for group in groups if group.lines),
@@ -234,8 +233,8 @@ def _environment() -> jinja2.Environment:
         "memory": formats.memory,
         "numbers": formats.numbers,
         "ranks": formats.ranks,
-        "file_name": file_name,
+        "file_name": links.suite,
         "share": formats.share,
     }
-    environment.globals |= {"plot": plot, "missing": formats.MISSING}
+    environment.globals |= {"plot": plot, "links": links, "missing": formats.MISSING}
     return environment
