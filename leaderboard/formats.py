@@ -39,6 +39,14 @@ def signed(value: float, digits: int) -> str:
     return number(value, digits) if value < 0 else f"+{number(value, digits)}"
 
 
+def short(value: float) -> str:
+    """A number for an axis: up to four digits, thousands and more with the unit's prefix."""
+    for size, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if size <= abs(value) < 1e3 * size:
+            return f"{value / size:.4g}{prefix}".replace("-", "−")
+    return f"{value:.4g}".replace("-", "−")
+
+
 def count(value: int) -> str:
     """A whole number with thousands set apart."""
     return f"{value:,}"

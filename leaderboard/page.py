@@ -6,15 +6,11 @@ and Jinja's escaping, never as markup.
 
 from __future__ import annotations
 
-import functools
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import jinja2
-
-from leaderboard import formats, links, plot, statistics
+from leaderboard import formats, links, markup, plot, statistics
 from leaderboard.board import RANKED_PROTOCOL
 from leaderboard.gap import GapTable
 from leaderboard.standings import Estimate, Row, ScenarioStanding, Standings, SuiteStanding
@@ -73,7 +69,7 @@ class Table:
 
 def render(standings: Standings, gaps: Sequence[GapTable] = ()) -> dict[str, str]:
     """File name -> HTML of every page; the page of the gap only where there is one to show."""
-    template = _environment().get_template
+    template = markup.environment().get_template
     index = template("index.html.j2")
     pages = {
         links.INDEX: index.render(
@@ -208,33 +204,3 @@ def _direction(standing: ScenarioStanding) -> str:
 
 def _listed(items: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))
-
-
-@functools.cache
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {
-        "name": formats.name,
-        "prose": formats.prose,
-        "words": formats.words,
-        "number": formats.number,
-        "signed": formats.signed,
-        "count": formats.count,
-        "quantity": formats.quantity,
-        "seconds": formats.seconds,
-        "joules": formats.joules,
-        "memory": formats.memory,
-        "numbers": formats.numbers,
-        "ranks": formats.ranks,
-        "file_name": links.suite,
-        "share": formats.share,
-    }
-    environment.globals |= {"plot": plot, "links": links, "missing": formats.MISSING}
-    return environment
