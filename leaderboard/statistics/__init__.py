@@ -1,0 +1,73 @@
+"""Means, intervals, tests and rank sets: pure functions over arrays, formulas in plain sight.
+
+Conventions: the last axis of a sample is seeds; leading axes (...) are repetitions that broadcast,
+so that one call serves a table and a simulation alike. Higher is better throughout: a caller
+negates a metric that is to be low. No function draws random numbers.
+
+A sample whose values are all equal has "no seed variance". It carries no information about noise,
+so it gets no interval, and two such samples are separated exactly when they differ.
+"""
+
+from leaderboard.statistics.aggregates import (
+    Share,
+    interquartile_mean,
+    probability_of_improvement,
+)
+from leaderboard.statistics.contrasts import (
+    Contrast,
+    Terms,
+    one,
+    over,
+    paired,
+    paired_p,
+    unpaired,
+    welch_p,
+)
+from leaderboard.statistics.families import (
+    ALPHA,
+    Comparison,
+    compare,
+    compare_over,
+    holm,
+    rank_sets,
+)
+from leaderboard.statistics.profiles import TAUS, profile, profile_score
+from leaderboard.statistics.samples import (
+    CONFIDENCE,
+    MINIMUM_SEEDS,
+    Reals,
+    Sample,
+    half_width,
+    mean,
+    normalised,
+)
+
+__all__ = [
+    "ALPHA",
+    "CONFIDENCE",
+    "MINIMUM_SEEDS",
+    "TAUS",
+    "Comparison",
+    "Contrast",
+    "Reals",
+    "Sample",
+    "Share",
+    "Terms",
+    "compare",
+    "compare_over",
+    "half_width",
+    "holm",
+    "interquartile_mean",
+    "mean",
+    "normalised",
+    "one",
+    "over",
+    "paired",
+    "paired_p",
+    "probability_of_improvement",
+    "profile",
+    "profile_score",
+    "rank_sets",
+    "unpaired",
+    "welch_p",
+]

@@ -1,0 +1,117 @@
+"""All pairs of a table as one family: Holm's correction and the rank sets it leaves open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from leaderboard.statistics.contrasts import Terms, over, paired, unpaired
+from leaderboard.statistics.samples import Flags, Ranks, Reals, Sample
+
+ALPHA = 0.05
+"""Family-wise error of the pairwise tests of one ranking."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What all pairs of K methods say; index i and j are methods, in the order they were given."""
+
+    difference: Reals  # (K, K): i minus j
+    half_width: Reals  # (K, K) of the 95 % interval of one difference; NaN: no seed variance
+    p: Reals  # (K, K) Holm-adjusted, symmetric, 1 on the diagonal
+    better: Flags  # (K, K): [i, j] is true where i is significantly better than j
+    paired: int  # pairs compared seed by seed, on every scenario
+    unpaired: int  # pairs compared by Welch's test at least once, because their seeds differ
+
+    @property
+    def ranks(self) -> Ranks:
+        """(K, 2) the rank set of each method: first and last place it can claim."""
+        return rank_sets(self.better)
+
+
+def holm(p: npt.ArrayLike) -> Reals:
+    """(..., pairs) -> (..., pairs) p adjusted by Holm's step-down; the last axis is one family."""
+    raw = np.asarray(p, dtype=np.float64)
+    count = raw.shape[-1]
+    order = np.argsort(raw, axis=-1, kind="stable")
+    scaled = np.take_along_axis(raw, order, axis=-1) * (count - np.arange(count))
+    stepped = np.minimum(np.maximum.accumulate(scaled, axis=-1), 1.0)
+    adjusted = np.empty_like(raw)
+    np.put_along_axis(adjusted, order, stepped, axis=-1)
+    return adjusted
+
+
+def rank_sets(better: npt.ArrayLike) -> Ranks:
+    """(K, K) -> (K, 2): [1 + number significantly better, K - number significantly worse].
+
+    `better[i, j]` says that method i is significantly better than method j.
+    """
+    wins = np.asarray(better, dtype=np.bool_)
+    first = 1 + wins.sum(axis=0)
+    last = wins.shape[0] - wins.sum(axis=1)
+    return np.stack([first, last], axis=-1).astype(np.int64)
+
+
+def compare(samples: Sequence[Sample]) -> Comparison:
+    """All pairs of K samples of one scenario."""
+    return compare_over([[sample] for sample in samples])
+
+
+def compare_over(samples: Sequence[Sequence[Sample]]) -> Comparison:
+    """All pairs of K methods over S scenarios; `samples[k][s]` is of method k on scenario s.
+
+    On each scenario a pair is compared by seed where both have the same seeds there.
+    """
+    count = len(samples)
+    pairs = np.triu_indices(count, 1)
+    if not len(pairs[0]):
+        none = np.zeros((count, count))
+        return Comparison(none, none * np.nan, none + 1, none.astype(np.bool_), 0, 0)
+    found = [_pairwise([row[s] for row in samples]) for s in range(len(samples[0]))]
+    by_seed = np.logical_and.reduce([by_seed for _, by_seed in found])
+    contrast = over([terms for terms, _ in found])
+    p = np.ones((count, count))
+    p[pairs] = p.T[pairs] = holm(contrast.p[pairs])
+    better = (p <= ALPHA) & (contrast.value > 0)
+    return Comparison(
+        contrast.value,
+        contrast.half_width,
+        p,
+        better,
+        int(by_seed[pairs].sum()),
+        int((~by_seed)[pairs].sum()),
+    )
+
+
+def _pairwise(samples: Sequence[Sample]) -> tuple[Terms, Flags]:
+    """Terms of all (K, K) pairs on one scenario, and (K, K) whether they share their seeds.
+
+    Samples with the same seeds form a block, so that each pair of blocks is one call. A pair that
+    is compared by seed has one source of noise; the second is 0.
+    """
+    members: dict[tuple[int, ...], list[int]] = {}
+    for index, sample in enumerate(samples):
+        members.setdefault(tuple(sorted(sample.seeds)), []).append(index)
+    blocks = [(np.array(i), np.array([_by_seed(samples[k]) for k in i])) for i in members.values()]
+    shape = (len(samples), len(samples))
+    value, errors, df = np.zeros(shape), np.zeros((*shape, 2)), np.ones((*shape, 2))
+    by_seed = np.zeros(shape, dtype=np.bool_)
+    for number, (i, x) in enumerate(blocks):  # i: (rows,), x: (rows, seeds)
+        terms = paired(x[:, None], x[None, :])
+        here = np.ix_(i, i)
+        value[here], by_seed[here] = terms.value, True
+        errors[..., 0][here], df[..., 0][here] = terms.errors[..., 0], terms.df[..., 0]
+        for j, y in blocks[number + 1 :]:
+            terms = unpaired(x[:, None], y[None, :])
+            there, back = np.ix_(i, j), np.ix_(j, i)
+            value[there], value[back] = terms.value, -terms.value.T
+            errors[there], errors[back] = terms.errors, terms.errors.swapaxes(0, 1)
+            df[there], df[back] = terms.df, terms.df.swapaxes(0, 1)
+    return Terms(value, errors, df), by_seed
+
+
+def _by_seed(sample: Sample) -> list[float]:
+    return [value for _, value in sorted(zip(sample.seeds, sample.values, strict=True))]
