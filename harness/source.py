@@ -26,6 +26,7 @@ class MethodText:
     doc: str
     hyperparameters: tuple[Hyperparameter, ...]
     space: dict[str, str]
+    requires: frozenset[str] | None  # what a scenario must offer; None: not written as a literal
 
 
 def read(entry: MethodEntry) -> MethodText:
@@ -56,4 +57,16 @@ def read(entry: MethodEntry) -> MethodText:
                 for key, value in zip(node.value.keys, node.value.values, strict=True):
                     if isinstance(key, ast.Constant):
                         space[str(key.value)] = ast.unparse(value)
-    return MethodText(doc, tuple(fields), space)
+    return MethodText(doc, tuple(fields), space, _requires(found[0]))
+
+
+def _requires(method: ast.ClassDef) -> frozenset[str] | None:
+    """What `requires = frozenset({...})` says; nothing where it is left out."""
+    for node in method.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "requires":
+            written = node.value.args if isinstance(node.value, ast.Call) else [node.value]
+            try:
+                return frozenset(str(name) for part in written for name in ast.literal_eval(part))
+            except ValueError:
+                return None
+    return None if method.bases else frozenset()

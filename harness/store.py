@@ -1,8 +1,9 @@
 """The results folder: one Parquet file per run, written once; everything else derives from it.
 
 Layout: `results/heldout.json` marks the folder as ours; `results/SUITE/SCENARIO/METHOD/KEY.parquet`
-are the runs; `results/.cache/` may be deleted at any time. Other Parquet files with our schema
-anywhere in the folder are read too, so that results can be handed over as one file.
+are the runs; `results/.cache/` may be deleted at any time; the files of `results/anchors/` are no
+records, the leaderboard keeps them. Other Parquet files with our schema anywhere in the folder are
+read too, so that results can be handed over as one file.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from harness.record import Record, RunSpec
 
 MARKER = "heldout.json"
 CACHE = ".cache"
+ANCHORS = "anchors"
+"""Folder of frozen constants: its own files are passed over, a suite of that name is not."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ class Store:
         try:
             root.mkdir(parents=True, exist_ok=True)
             if not (root / MARKER).exists():
-                _write_atomically(root / MARKER, b'{"format": "heldout results", "version": 1}\n')
+                write_atomically(root / MARKER, b'{"format": "heldout results", "version": 1}\n')
             else:
                 _try_writing(root)
         except OSError as error:
@@ -129,7 +132,7 @@ class Store:
         path = self.path(record.spec)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            return _write_atomically(path, content)
+            return write_atomically(path, content)
         except OSError as error:
             raise WriteError(
                 f"cannot write {path} ({error.strerror}); what finished before is kept: make room "
@@ -243,6 +246,8 @@ def _files(root: Path) -> Iterator[tuple[str, str]]:
     prefix = len(os.path.join(root, ""))  # noqa: PTH118
     for folder, folders, names in os.walk(root):
         folders[:] = [f for f in folders if not f.startswith(".")]
+        if folder[prefix:] == ANCHORS:
+            continue
         for name in names:
             if name.endswith(".parquet") and not name.startswith("."):
                 path = os.path.join(folder, name)  # noqa: PTH118 - Path doubles the scan's time
@@ -285,7 +290,7 @@ def _save_cache(root: Path, rows: pa.Table, files: dict[str, str]) -> None:
     pq.write_table(rows.replace_schema_metadata(metadata), sink, write_page_checksum=True)
     with contextlib.suppress(OSError):
         (root / CACHE).mkdir(exist_ok=True)
-        _write_atomically(root / CACHE / "runs.parquet", sink.getvalue().to_pybytes(), replace=True)
+        write_atomically(root / CACHE / "runs.parquet", sink.getvalue().to_pybytes(), replace=True)
 
 
 def _check_digest(row: dict[str, Any]) -> None:
@@ -324,7 +329,7 @@ def _temporary(path: Path) -> Path:
     return path.parent / f".{path.name}@{owner}.tmp"
 
 
-def _write_atomically(path: Path, content: bytes, *, replace: bool = False) -> bool:
+def write_atomically(path: Path, content: bytes, *, replace: bool = False) -> bool:
     """Write the whole file or nothing; False if it was there already and `replace` is not set."""
     temporary = _temporary(path)
     try:

@@ -18,7 +18,7 @@ COMMANDS = {
     "reproduce": "Run numbers that others have reported and compare.",
     "data": "Say which data sets the scenarios need and where they are.",
     "doctor": "Say what this machine can measure, isolate and accelerate.",
-    "leaderboard": "Build the static leaderboard.",
+    "leaderboard": "Rank methods; freeze what they are measured against; build the site.",
 }
 _MODULES = {"list": "listing"}  # a module called `list` would hide the built-in
 

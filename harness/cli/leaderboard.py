@@ -11,11 +11,12 @@ from harness.cli import OK, options
 
 @click.group("leaderboard")
 def command() -> None:
-    """Build the static leaderboard.
+    """Rank methods, freeze what they are measured against, build the static site.
 
     \b
     Example:
       bench leaderboard build --results results --out site
+      bench leaderboard show energy
     """
 
 
@@ -38,4 +39,50 @@ def build(results: Path, out: Path) -> int:
     if built.damaged:
         click.echo(f"{built.damaged} damaged files, named on the front page", err=True)
     click.echo(f"{built.runs} runs -> {built.pages} pages: {(out / 'index.html').resolve()}")
+    return OK
+
+
+@command.command("freeze")
+@click.argument("place", metavar="SUITE[/GLOB]")
+@click.option(
+    "--reference",
+    required=True,
+    metavar="[SCENARIO:]METHOD",
+    help="Whose mean score is the zero of the suite's scale.",
+)
+@click.option(
+    "--floor",
+    metavar="[SCENARIO:]METHOD",
+    help="Whose mean score is its lower end. Default: the metric's floor.",
+)
+@click.option(
+    "--ceiling",
+    metavar="[SCENARIO:]METHOD",
+    help="Whose mean score is its upper end. Default: the reference.",
+)
+@options.results
+def freeze(
+    place: str, reference: str, floor: str | None, ceiling: str | None, results: Path
+) -> int:  # fmt: skip
+    """Freeze the constants that the scores of a suite are measured between.
+
+    They are means of held-out evaluation runs, written to results/anchors/SUITE.parquet, one row
+    per scenario. Freezing the same again changes nothing, other values raise the version; a new
+    method never changes them. Without SCENARIO a method's runs on each scenario itself are meant.
+
+    \b
+    Example:
+      bench leaderboard freeze energy --reference bp_adam
+      bench leaderboard freeze 'precision/digits-mlp-*' --reference digits-mlp-fp32:fp32
+    """
+    from leaderboard.freeze import freeze as freeze_suite
+
+    for frozen in freeze_suite(results, place, reference, floor, ceiling):
+        anchor = frozen.anchor
+        click.echo(
+            f"{anchor.suite}/{anchor.scenario} version {anchor.version}"
+            f" ({'frozen' if frozen.changed else 'unchanged'}): "
+            f"floor {anchor.floor.value:.4g}, reference {anchor.reference.value:.4g} "
+            f"({anchor.label}), ceiling {anchor.ceiling.value:.4g}"
+        )
     return OK

@@ -232,6 +232,22 @@ def test_a_files_source_says_what_its_fields_are(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('requires = frozenset({"labels", "layers"})', {"labels", "layers"}),
+        ('requires = {"labels"}', {"labels"}),
+        ("pass", frozenset()),
+        ("requires = frozenset(NEEDS)", None),
+        ("requires = frozenset()", frozenset()),
+    ],
+)
+def test_a_files_source_says_what_it_requires_where_that_is_written_out(tmp_path, line, expected):
+    path = tmp_path / "mine.py"
+    path.write_text(f'"""Mine."""\nclass Mine:\n    {line}\n' + VERBS)
+    assert source.read(registry.find_method(str(path), "any")).requires == expected
+
+
 # --- other packages ----------------------------------------------------------------------------
 
 

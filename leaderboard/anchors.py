@@ -1,0 +1,177 @@
+"""Frozen anchors: the constants that scores of a suite are measured between.
+
+`results/anchors/SUITE.parquet` has one row per scenario: the floor, the reference and the ceiling,
+each with the runs it is the mean of, frozen by `bench leaderboard freeze` and versioned. They are
+data, so that the leaderboard stays a function of the results folder; they are never taken from the
+field of methods, so that a new entry never changes an old number.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from harness.errors import HeldoutError
+from harness.fingerprint import digest
+from harness.store import ANCHORS, Damage, slug, write_atomically
+from leaderboard.board import Problem
+
+VERSION_KEY = b"heldout.anchors_version"
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A frozen score and where it came from."""
+
+    value: float
+    scenario: str = ""  # "": stated by the metric
+    method: str = ""
+    keys: tuple[str, ...] = ()  # of the runs it is the mean of
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """The frozen constants of one scenario."""
+
+    suite: str
+    scenario: str
+    scenario_hash: str
+    data_fingerprint: str
+    version: int  # counts the freezes that changed something
+    floor: Value
+    reference: Value
+    ceiling: Value
+    reference_costs: tuple[tuple[str, float], ...]  # medians, e.g. ("seconds_to_0.9", 1.2)
+    deliverable: str  # what the scenario asks for: "weights", "predictions", "" where not known
+    not_applicable: tuple[tuple[str, str], ...]  # (method, what it needs), as declared
+
+    def fits(self, problem: Problem) -> bool:
+        """Whether it was frozen for this very problem; if not, it is stale and not used."""
+        frozen = self.scenario_hash, self.data_fingerprint
+        return frozen == (problem.scenario_hash, problem.data_fingerprint)
+
+    @property
+    def label(self) -> str:
+        """What the reference is called: its method, and its scenario where that is another."""
+        value = self.reference
+        return (
+            value.method if value.scenario == self.scenario else f"{value.scenario}:{value.method}"
+        )
+
+
+Anchors = Mapping[tuple[str, str], Anchor]
+"""By suite and scenario."""
+
+_VALUES = ("floor", "reference", "ceiling")
+_TEXT, _REAL = pa.string(), pa.float64()
+SCHEMA = pa.schema(
+    [
+        *(pa.field(n, _TEXT) for n in ("suite", "scenario", "scenario_hash", "data_fingerprint")),
+        pa.field("version", pa.int32()),
+        *(
+            pa.field(f"{name}_{part}", kind)
+            for name in _VALUES
+            for part, kind in (
+                ("value", _REAL),
+                ("scenario", _TEXT),
+                ("method", _TEXT),
+                ("keys", pa.list_(_TEXT)),
+            )
+        ),
+        pa.field("reference_costs", pa.map_(_TEXT, _REAL)),
+        pa.field("deliverable", _TEXT),
+        pa.field("not_applicable", pa.map_(_TEXT, _TEXT)),
+        pa.field("digest", _TEXT),
+    ],
+    metadata={VERSION_KEY: str(SCHEMA_VERSION).encode()},
+)
+
+
+def path(results: Path, suite: str) -> Path:
+    """The file of a suite's anchors."""
+    return results / ANCHORS / f"{slug(suite)}.parquet"
+
+
+def read(results: Path) -> tuple[dict[tuple[str, str], Anchor], list[Damage]]:
+    """All anchors of a results folder, and the files that could not be read."""
+    found: dict[tuple[str, str], Anchor] = {}
+    damaged = []
+    for file in sorted((results / ANCHORS).glob("*.parquet")):
+        try:
+            found |= {(anchor.suite, anchor.scenario): anchor for anchor in read_file(file)}
+        except HeldoutError as error:
+            damaged.append(Damage(file, str(error)))
+    return found, damaged
+
+
+def read_file(file: Path) -> list[Anchor]:
+    """The anchors of one file, every row checked against its digest."""
+    try:
+        table = pq.ParquetFile(file, page_checksum_verification=True).read()
+        version = int((table.schema.metadata or {}).get(VERSION_KEY, b"0"))
+        if version != SCHEMA_VERSION:
+            raise ValueError(f"version {version} of the file format, not {SCHEMA_VERSION}")
+        rows = table.select(SCHEMA.names).cast(SCHEMA).to_pylist()
+        anchors = [_from_row(row) for row in rows]
+        if [_digest(anchor) for anchor in anchors] != [row["digest"] for row in rows]:
+            raise ValueError("a value does not match its digest")
+    except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
+        text = (str(error).splitlines() or [type(error).__name__])[0]
+        raise HeldoutError(
+            f"{file}: no frozen constants of ours ({text[:200]}); restore it or delete it, then "
+            "type: bench leaderboard freeze SUITE --reference METHOD"
+        ) from error
+    return anchors
+
+
+def write(results: Path, suite: str, anchors: Iterable[Anchor]) -> None:
+    """Replace the file of a suite, whole or not at all."""
+    rows = [_row(anchor) for anchor in sorted(anchors, key=lambda anchor: anchor.scenario)]
+    sink = pa.BufferOutputStream()
+    table = pa.Table.from_pylist(rows, schema=SCHEMA)
+    with pq.ParquetWriter(sink, SCHEMA, compression="zstd", write_page_checksum=True) as writer:
+        writer.write_table(table)
+    file = path(results, suite)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, sink.getvalue().to_pybytes(), replace=True)
+    except OSError as error:
+        raise HeldoutError(f"cannot write {file} ({error.strerror}); nothing was frozen") from error
+
+
+def frozen_again(old: Anchor | None, new: Anchor) -> Anchor:
+    """The new constants with their version: the old one where no constant differs."""
+    if old is None:
+        return replace(new, version=1)
+    declared = replace(old, deliverable=new.deliverable, not_applicable=new.not_applicable)
+    again = replace(new, version=old.version)
+    return again if again == declared else replace(new, version=old.version + 1)
+
+
+def _row(anchor: Anchor) -> dict[str, Any]:
+    row = {name: getattr(anchor, name) for name in SCHEMA.names if hasattr(anchor, name)}
+    for name in _VALUES:
+        row |= {f"{name}_{part}": x for part, x in asdict(getattr(anchor, name)).items()}
+    return row | {"digest": _digest(anchor)}
+
+
+def _from_row(row: Mapping[str, Any]) -> Anchor:
+    fields: dict[str, Any] = {f.name: row.get(f.name) for f in dataclasses.fields(Anchor)}
+    for name in _VALUES:
+        value, scenario, method, keys = (row[f"{name}_{f.name}"] for f in dataclasses.fields(Value))
+        fields[name] = Value(value, scenario, method, tuple(keys))
+    for name in ("reference_costs", "not_applicable"):
+        fields[name] = tuple(row[name])
+    return Anchor(**fields)
+
+
+def _digest(anchor: Anchor) -> str:
+    return digest(json.loads(json.dumps(asdict(anchor), allow_nan=False)))
