@@ -1,8 +1,8 @@
 """The results folder: one Parquet file per run, written once; everything else derives from it.
 
 Layout: `results/heldout.json` marks the folder as ours; `results/SUITE/SCENARIO/METHOD/KEY.parquet`
-are the runs; `results/.cache/` may be deleted at any time; the files of `results/anchors/` are no
-records, the leaderboard keeps them. Other Parquet files with our schema anywhere in the folder are
+are the runs; `results/.cache/` may be deleted at any time; the files of `results/anchors/` and
+`results/methods/` are no records. Other Parquet files with our schema anywhere in the folder are
 read too, so that results can be handed over as one file.
 """
 
@@ -14,7 +14,7 @@ import json
 import os
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,9 @@ from harness.record import Record, RunSpec
 
 MARKER = "heldout.json"
 CACHE = ".cache"
-ANCHORS = "anchors"
-"""Folder of frozen constants: its own files are passed over, a suite of that name is not."""
+ANCHORS, METHODS = "anchors", "methods"
+"""Folders of frozen constants and of methods' texts: their own files are passed over, those of a
+suite of that name are not."""
 
 
 @dataclass(frozen=True)
@@ -246,7 +247,7 @@ def _files(root: Path) -> Iterator[tuple[str, str]]:
     prefix = len(os.path.join(root, ""))  # noqa: PTH118
     for folder, folders, names in os.walk(root):
         folders[:] = [f for f in folders if not f.startswith(".")]
-        if folder[prefix:] == ANCHORS:
+        if folder[prefix:] in (ANCHORS, METHODS):
             continue
         for name in names:
             if name.endswith(".parquet") and not name.startswith("."):
@@ -254,6 +255,25 @@ def _files(root: Path) -> Iterator[tuple[str, str]]:
                 with contextlib.suppress(FileNotFoundError):
                     stat = os.stat(path)  # noqa: PTH116
                     yield path[prefix:], f"{stat.st_size}:{stat.st_mtime_ns}"
+
+
+def failure_logs(root: Path, keys: Collection[str]) -> dict[str, str]:
+    """By key: the stored end of the log of those failed runs that left one.
+
+    Logs are not in the cache: they are read from the runs' own files, or from files of many runs.
+    """
+    found: dict[str, str] = {}
+    for name in sorted(dict(_files(root))) if keys else ():
+        stem = Path(name).stem
+        if stem not in keys and re.fullmatch(r"[0-9a-f]{64}", stem):
+            continue
+        with contextlib.suppress(HeldoutError):
+            rows = read_file(root / name).select(["key", "failure_log"])
+            rows = rows.filter(pc.is_in(rows["key"], pa.array(sorted(keys), pa.string())))
+            for key, log in zip(*(column.to_pylist() for column in rows.columns), strict=True):
+                if log:
+                    found.setdefault(key, log)
+    return found
 
 
 def _load_cache(root: Path, files: dict[str, str]) -> tuple[dict[str, str], pa.Table]:

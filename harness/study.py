@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from harness import machine, protocol, registry, space
+from harness import description, machine, protocol, registry, space
 from harness.contract import Budget, Scalar, Scenario
 from harness.engine import Event, Job, LocalEngine, Report
 from harness.errors import DataError, HeldoutError, did_you_mean
@@ -110,6 +110,9 @@ def run(
 ) -> Summary:
     """Do what the request asks: tuning, selection, evaluation. Finished runs are reused."""
     entries, not_applicable = prepare(request, engine, store)
+    for name in dict.fromkeys(request.methods):
+        method = registry.find_method(name, request.place.partition("/")[0])
+        description.write(store.root, description.of_method(method))
     records: dict[str, Record] = {}
     errors: list[str] = []
     executed = found = 0

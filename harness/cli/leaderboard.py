@@ -86,3 +86,33 @@ def freeze(
             f"({anchor.label}), ceiling {anchor.ceiling.value:.4g}"
         )
     return OK
+
+
+@command.command("describe")
+@options.results
+def describe(results: Path) -> int:
+    """Store what the methods behind the records say of themselves, for their pages.
+
+    `bench run` does that by itself; this is for records that came without. Only a method whose
+    source is at hand and unchanged can be described.
+
+    \b
+    Example:
+      bench leaderboard describe --results results
+    """
+    from harness import description, registry
+    from harness.store import Store, read_table
+
+    table, _ = read_table(results)
+    names = table.group_by(["method", "method_hash"]).aggregate([]).to_pylist()
+    known, _ = description.read_all(results)
+    wanted = {(row["method"], row["method_hash"]) for row in names}
+    entries = [entry for found in registry.methods().values() for entry in found]
+    found, lost = description.missing(wanted, entries)
+    root = Store.open(results).root
+    written = sum(description.write(root, each) for each in found)
+    click.echo(f"{written} descriptions written, {len(found) - written} there already")
+    for name, method_hash in lost:
+        if (name, method_hash) not in known:
+            click.echo(f"no source at hand for {name!r} {method_hash[:12]}", err=True)
+    return OK
