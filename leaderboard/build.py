@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import HeldoutError
-from harness.store import Damage, read_table
-from leaderboard import board, gap, page, standings
+from harness.store import Damage, failure_logs, read_table
+from harness import description
+from leaderboard import board, gap, page, scenario_page, standings
+from leaderboard.method_page import Methods
 
 MARKER = ".heldout-site"
 """Says that a folder is a site of ours; its lines name the files we wrote into it."""
@@ -31,8 +33,14 @@ def build(results: Path, out: Path) -> Built:
     target = Path(os.path.realpath(out))
     _check_replaceable(target, results)
     table, damaged = read_table(results)
+    descriptions, unread = description.read_all(results)
+    damaged += unread
     read = board.read(table, _damaged_files(damaged, results))
-    pages = page.render(standings.of_board(read), gap.tables(read))
+    standing = standings.of_board(read)
+    methods = Methods(standing, table)
+    logs = failure_logs(results, methods.failed_keys)
+    pages = page.render(standing, gap.tables(read))
+    pages |= scenario_page.render(standing, table) | methods.render(descriptions, logs)
     _publish(pages, target)
     return Built(len(pages), read.runs, len(damaged))
 

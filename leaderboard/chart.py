@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from leaderboard import formats
 
-LOG_FROM = 20.0
+LOG_FROM = 10.0
 """Values that differ by this factor and more get a logarithmic axis."""
 
 

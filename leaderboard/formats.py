@@ -34,6 +34,13 @@ def number(value: float, digits: int) -> str:
     return text.replace("-", "−")
 
 
+def setting(value: object) -> str:
+    """The value of a hyper-parameter, as it may have been typed."""
+    if isinstance(value, float) and not isinstance(value, bool):
+        return f"{value:.6g}".replace("-", "−")
+    return name(str(value))
+
+
 def signed(value: float, digits: int) -> str:
     """A difference, with its sign."""
     return number(value, digits) if value < 0 else f"+{number(value, digits)}"
@@ -120,6 +127,11 @@ def name(text: str) -> str:
     return f"{visible.strip()}… #{mark}"
 
 
+def short_hash(text: str) -> str:
+    """The beginning of a hash: enough to find it by."""
+    return name(text)[:12]
+
+
 def prose(text: str) -> str:
     """A sentence as anyone may have typed it: one line, no invisible control, bounded."""
     line = " ".join(text[: 4 * PROSE_LIMIT].split())
@@ -131,6 +143,11 @@ def prose(text: str) -> str:
 def words(identifier: str) -> str:
     """The name of a metric as words: "average_accuracy" reads "average accuracy"."""
     return name(identifier.replace("_", " "))
+
+
+def visible(text: str) -> str:
+    """The text with every invisible control replaced, ends of lines and tabs aside."""
+    return "".join(c if c in "\n\t" else _visible(c) for c in text)
 
 
 def _visible(character: str) -> str:

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from leaderboard import formats, links, markup, plot, statistics
+from leaderboard import formats, links, markup, plot, reach, statistics
 from leaderboard.board import RANKED_PROTOCOL
 from leaderboard.gap import GapTable
 from leaderboard.standings import Estimate, Row, ScenarioStanding, Standings, SuiteStanding
@@ -77,7 +77,7 @@ def render(standings: Standings, gaps: Sequence[GapTable] = ()) -> dict[str, str
         )
     }
     if gaps:
-        digits = [_digits([*(t.heldout for t in g.lines), *(t.gap for t in g.lines)]) for g in gaps]
+        digits = [digits_of([*(t.heldout for t in g.lines), *(t.gap for t in g.lines)]) for g in gaps]
         pages[links.GAP] = template("gap.html.j2").render(
             tables=gaps, digits=digits, home=links.INDEX
         )
@@ -137,11 +137,12 @@ def table(standing: ScenarioStanding) -> Table:
         standing,
         links.anchor(standing.scenario.name),
         axis,
-        _digits(row.score for row in shown),
+        digits_of(row.score for row in shown),
         tuple(group for group in groups if group.lines),
         tuple(
-            Further(name, _digits(row.secondary.get(name) for row in shown))
+            Further(name, digits_of(row.secondary.get(name) for row in shown))
             for name in standing.secondary
+            if not reach.shown(name)
         ),
     )
 
@@ -150,7 +151,8 @@ def _lines(rows: Iterable[Row], axis: plot.Axis | None) -> tuple[Line, ...]:
     return tuple(Line(row, badges(row), plot.marks(row, axis) if axis else None) for row in rows)
 
 
-def _digits(estimates: Iterable[Estimate | None]) -> int:
+def digits_of(estimates: Iterable[Estimate | None]) -> int:
+    """Digits after the point for a column of estimates."""
     known = [estimate for estimate in estimates if estimate]
     widths = [estimate.half_width for estimate in known if estimate.half_width]
     return formats.decimals(widths, [estimate.mean for estimate in known])

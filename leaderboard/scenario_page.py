@@ -1,0 +1,125 @@
+"""Scenario pages: one scenario's table, and what lies behind each of its numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from leaderboard import details, formats, links, markup, page, reach, tradeoff
+from leaderboard import panels as multiples
+from leaderboard.details import Detail, Matrix
+from leaderboard.panels import MOST, Panels, Series, panels
+from leaderboard.standings import Row, ScenarioStanding, Standings
+
+HEAT = 9
+"""Shades of the heat map; the style sheet names each."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeatMap:
+    """One method's accuracy matrix, with the shade of each cell."""
+
+    label: str
+    matrix: Matrix
+    shades: tuple[tuple[int, ...], ...]
+
+    @property
+    def rows(self) -> list[tuple[int, tuple[float | None, ...], tuple[int, ...]]]:
+        """Experience, values, shades."""
+        return list(zip(self.matrix.steps, self.matrix.cells, self.shades, strict=True))
+
+
+def render(standings: Standings, table: pa.Table) -> dict[str, str]:
+    """File name -> HTML of the page of every scenario that was ever evaluated."""
+    keys = {
+        run.key
+        for suite in standings.suites
+        for scenario in suite.scenarios
+        for row in scenario.rows
+        for run in row.entry.runs
+    }
+    found = details.read(table, keys)
+    template = markup.environment().get_template("scenario.html.j2")
+    return {
+        links.scenario(suite.suite.name, one.scenario.name): template.render(
+            suite=suite.suite.name,
+            table=page.table(one),
+            curves=curves(one, found),
+            runners=sum(1 for row in one.rows if row.entry.runs),
+            maps=heat_maps(one, found),
+            maps_left_out=max(0, len(one.rows) - MOST),
+            trade_offs=tradeoff.of_scenario(one, found),
+            reached=reach.of_scenario(one),
+            command=next((page.command(one.scenario.id, row.method) for row in one.rows), ""),
+            home=links.INDEX,
+            size=tradeoff,
+            panels=multiples,
+            infinity=math.inf,
+            downloads=[],
+        )
+        for suite in standings.suites
+        for one in suite.scenarios
+    }
+
+
+def _shown(standing: ScenarioStanding) -> list[Row]:
+    """Ranked rows first, as in the table; rows without runs have nothing to draw."""
+    return [row for row in standing.rows if row.entry.runs]
+
+
+def label(row: Row) -> str:
+    """What a row's picture is called: its method, and its protocol where that is not the ranked."""
+    protocol = row.entry.protocol
+    return row.method if row.ranks else f"{formats.name(row.method)} ({formats.name(protocol)})"
+
+
+def curves(standing: ScenarioStanding, found: Mapping[str, Detail]) -> Panels | None:
+    """Quality over samples seen, one panel per row of the table."""
+    series = []
+    for row in _shown(standing):
+        runs = [run.key for run in row.entry.runs if not run.failed]
+        band = details.band(details.of_runs(runs, found)) if runs else None
+        if band is None:
+            continue
+        told = (
+            f"{formats.number(float(band.mean[0]), 3)} at {formats.short(float(band.samples[0]))} "
+            f"samples, {formats.number(float(band.mean[-1]), 3)} at "
+            f"{formats.short(float(band.samples[-1]))}; {formats.quantity(band.seeds, 'seed')}"
+        )
+        series.append(
+            Series(
+                label(row), *map(_list, (band.samples, band.mean, band.low, band.high)), told
+            )
+        )
+    return panels(series, "samples seen", "quality", log_x=False)
+
+
+def _list(values: details.Reals) -> list[float]:
+    return [float(value) for value in values]
+
+
+def heat_maps(standing: ScenarioStanding, found: Mapping[str, Detail]) -> tuple[HeatMap, ...]:
+    """The accuracy matrix of each row that has one; one scale of shades for the scenario."""
+    maps = []
+    for row in _shown(standing)[:MOST]:
+        runs = [run.key for run in row.entry.runs if not run.failed]
+        matrix = details.matrix(details.of_runs(runs, found))
+        if matrix:
+            maps.append((row, matrix))
+    values = [v for _, m in maps for line in m.cells for v in line if v is not None]
+    if not values:
+        return ()
+    low, high = min(values), max(values)
+    return tuple(HeatMap(label(row), m, _shades(m, low, high)) for row, m in maps)
+
+
+def _shades(matrix: Matrix, low: float, high: float) -> tuple[tuple[int, ...], ...]:
+    def shade(value: float | None) -> int:
+        if value is None or high <= low:
+            return 0
+        return min(int((value - low) / (high - low) * HEAT), HEAT - 1)
+
+    return tuple(tuple(shade(value) for value in line) for line in matrix.cells)
