@@ -12,7 +12,18 @@ from pathlib import Path
 from harness.errors import HeldoutError
 from harness.store import Damage, failure_logs, read_table
 from harness import description
-from leaderboard import board, gap, page, scenario_page, standings
+from leaderboard import (
+    about,
+    board,
+    details,
+    downloads,
+    gap,
+    history,
+    links,
+    page,
+    scenario_page,
+    standings,
+)
 from leaderboard.method_page import Methods
 
 MARKER = ".heldout-site"
@@ -32,17 +43,42 @@ def build(results: Path, out: Path) -> Built:
     """Write the site of `results` into the folder `out`, replacing a site that stood there."""
     target = Path(os.path.realpath(out))
     _check_replaceable(target, results)
+    files, built = site(results, previous_history(target))
+    _publish(files, target)
+    return built
+
+
+def previous_history(folder: Path) -> bytes | None:
+    """What the site in a folder carries along of its past; None where there is no site."""
+    try:
+        return (folder / links.HISTORY).read_bytes()
+    except OSError:
+        return None
+
+
+def site(results: Path, previous: bytes | None) -> tuple[dict[str, bytes], Built]:
+    """File name -> content of the whole site. Pure but for reading `results`.
+
+    `previous` is the `history.json` of the site that this one will replace; the same results and
+    the same past give the same bytes (leaderboard/history.py says which past that is).
+    """
     table, damaged = read_table(results)
     descriptions, unread = description.read_all(results)
-    damaged += unread
-    read = board.read(table, _damaged_files(damaged, results))
+    read = board.read(table, _damaged_files([*damaged, *unread], results))
     standing = standings.of_board(read)
     methods = Methods(standing, table)
     logs = failure_logs(results, methods.failed_keys)
+    found = details.read(table, standings.current_keys(standing))
+    past = history.after(previous, standing)
     pages = page.render(standing, gap.tables(read))
-    pages |= scenario_page.render(standing, table) | methods.render(descriptions, logs)
-    _publish(pages, target)
-    return Built(len(pages), read.runs, len(damaged))
+    pages |= scenario_page.render(standing, found) | methods.render(descriptions, logs)
+    pages |= about.render(standing, past, methods.cited(descriptions))
+    files = {name: text.encode() for name, text in pages.items()}
+    files |= downloads.render(standing, found, table)
+    files[links.HISTORY] = history.encode(past)
+    links.distinct(files)
+    count = sum(name.endswith(".html") for name in files)
+    return files, Built(count, read.runs, len(damaged) + len(unread))
 
 
 def _damaged_files(damaged: Sequence[Damage], results: Path) -> list[board.DamagedFile]:
@@ -81,7 +117,7 @@ def _check_replaceable(target: Path, results: Path) -> None:
         )
 
 
-def _publish(pages: Mapping[str, str], target: Path) -> None:
+def _publish(files: Mapping[str, bytes], target: Path) -> None:
     """Build beside the target, then rename: a reader sees the old site or the new one."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -91,9 +127,9 @@ def _publish(pages: Mapping[str, str], target: Path) -> None:
     try:
         new, old = work / "new", work / "old"
         new.mkdir()  # unlike `work`, with the permissions the user's umask gives
-        for name, html in pages.items():
-            (new / name).write_bytes(html.encode())
-        (new / MARKER).write_bytes("".join(f"{name}\n" for name in sorted(pages)).encode())
+        for name, content in files.items():
+            (new / name).write_bytes(content)
+        (new / MARKER).write_bytes("".join(f"{name}\n" for name in sorted(files)).encode())
         if target.exists():
             target.rename(old)
         try:

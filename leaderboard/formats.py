@@ -34,6 +34,16 @@ def number(value: float, digits: int) -> str:
     return text.replace("-", "−")
 
 
+def day(instant: str) -> str:
+    """The day of an ISO 8601 instant."""
+    return name(instant)[:10]
+
+
+def instant(text: str) -> str:
+    """An ISO 8601 instant as Atom wants one; the epoch where there is none."""
+    return name(text) if text else "1970-01-01T00:00:00Z"
+
+
 def setting(value: object) -> str:
     """The value of a hyper-parameter, as it may have been typed."""
     if isinstance(value, float) and not isinstance(value, bool):
@@ -152,6 +162,7 @@ def visible(text: str) -> str:
 
 def _visible(character: str) -> str:
     hidden = unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or character in _BIDI
+    hidden |= ord(character) & 0xFFFE == 0xFFFE  # no characters at all, and no XML
     return "\ufffd" if hidden else character
 
 

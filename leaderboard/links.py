@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from harness.errors import HeldoutError
 
 INDEX, GAP, DATA, CHANGELOG = "index.html", "gap.html", "data.html", "changelog.html"
+FEED, BIBLIOGRAPHY, HISTORY = "feed.xml", "heldout.bib", "history.json"
 _TAKEN = frozenset(page.removesuffix(".html") for page in (INDEX, GAP, DATA, CHANGELOG))
 
 

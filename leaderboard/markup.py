@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import functools
+import hashlib
 from pathlib import Path
 
 import jinja2
+import markupsafe
 
 from leaderboard import formats, links, plot
+
+TEMPLATES = Path(__file__).parent / "templates"
 
 
 @functools.cache
 def environment() -> jinja2.Environment:
     """The environment of every page: escapes by itself, and a name that is missing is an error."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -28,6 +33,9 @@ def environment() -> jinja2.Environment:
         "number": formats.number,
         "short": formats.short,
         "short_hash": formats.short_hash,
+        "day": formats.day,
+        "instant": formats.instant,
+        "soft_name": soft_name,
         "visible": formats.visible,
         "setting": formats.setting,
         "signed": formats.signed,
@@ -41,5 +49,22 @@ def environment() -> jinja2.Environment:
         "file_name": links.suite,
         "share": formats.share,
     }
-    environment.globals |= {"plot": plot, "links": links, "missing": formats.MISSING}
+    script = (TEMPLATES / "site.js").read_text(encoding="utf-8")
+    environment.globals |= {
+        "plot": plot,
+        "links": links,
+        "missing": formats.MISSING,
+        "script": markupsafe.Markup(script),  # ours; pages embed it whole, so that each stands alone
+        "script_hash": _sha256(script),
+    }
     return environment
+
+
+def soft_name(text: str) -> markupsafe.Markup:
+    """A name that may break after an underscore."""
+    return markupsafe.Markup("_<wbr>").join(markupsafe.escape(formats.name(text)).split("_"))
+
+
+def _sha256(script: str) -> str:
+    """The source expression by which a page allows this one script and no other."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

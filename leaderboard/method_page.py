@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from harness.description import Description
-from leaderboard import citation, links, markup, page, trials
+from leaderboard import citation, downloads, links, markup, page, trials
 from leaderboard.board import Run
 from leaderboard.page import Badge
 from leaderboard.standings import Row, ScenarioStanding, Standings, SuiteStanding
@@ -109,9 +109,22 @@ class Methods:
                     commands=_commands(suite, places, method),
                     home=links.INDEX,
                     picture=trials,
-                    downloads=[],
+                    downloads=downloads.offered(
+                        links.method(suite.suite.name, method), downloads.METHOD
+                    ),
                 )
         return pages
+
+    def cited(
+        self, descriptions: Mapping[tuple[str, str], Description]
+    ) -> list[tuple[str, citation.Paper]]:
+        """Every paper that a described method with a page cites, with the method's name."""
+        return [
+            (method, paper)
+            for (_, method), runs in self.runs.items()
+            if (described := descriptions.get((method, runs.source)))
+            for paper in citation.papers(described.doc)
+        ]
 
     def _places(
         self, scenarios: Sequence[tuple[ScenarioStanding, int]], method: str

@@ -6,9 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import pyarrow as pa
-
-from leaderboard import details, formats, links, markup, page, reach, tradeoff
+from leaderboard import details, downloads, formats, links, markup, page, reach, tradeoff
 from leaderboard import panels as multiples
 from leaderboard.details import Detail, Matrix
 from leaderboard.panels import MOST, Panels, Series, panels
@@ -32,16 +30,8 @@ class HeatMap:
         return list(zip(self.matrix.steps, self.matrix.cells, self.shades, strict=True))
 
 
-def render(standings: Standings, table: pa.Table) -> dict[str, str]:
+def render(standings: Standings, found: Mapping[str, Detail]) -> dict[str, str]:
     """File name -> HTML of the page of every scenario that was ever evaluated."""
-    keys = {
-        run.key
-        for suite in standings.suites
-        for scenario in suite.scenarios
-        for row in scenario.rows
-        for run in row.entry.runs
-    }
-    found = details.read(table, keys)
     template = markup.environment().get_template("scenario.html.j2")
     return {
         links.scenario(suite.suite.name, one.scenario.name): template.render(
@@ -58,7 +48,9 @@ def render(standings: Standings, table: pa.Table) -> dict[str, str]:
             size=tradeoff,
             panels=multiples,
             infinity=math.inf,
-            downloads=[],
+            downloads=downloads.offered(
+                links.scenario(suite.suite.name, one.scenario.name), downloads.SCENARIO
+            ),
         )
         for suite in standings.suites
         for one in suite.scenarios

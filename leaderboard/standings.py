@@ -148,6 +148,17 @@ def of_board(board: Board) -> Standings:
     return Standings(tuple(of_suite(suite) for suite in board.suites), board.damaged, board.runs)
 
 
+def current_keys(standings: Standings) -> set[str]:
+    """The keys of all runs that count."""
+    return {
+        run.key
+        for suite in standings.suites
+        for scenario in suite.scenarios
+        for row in scenario.rows
+        for run in row.entry.runs
+    }
+
+
 def of_suite(suite: Suite) -> SuiteStanding:
     """The standings of a suite's scenarios, each ranked for itself."""
     scenarios = [s for s in suite.scenarios if s.problem]

@@ -97,11 +97,11 @@ class Browser:
         )  # fmt: skip
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
-        self.call("Page.navigate", url="about:blank")
-        self.events.clear()
-        self.call("Page.navigate", url=page.resolve().as_uri() + fragment)
-        while not any(e["method"] == "Page.loadEventFired" for e in self.events):
-            self._read()
+        for address in ("about:blank", page.resolve().as_uri() + fragment):
+            self.events.clear()
+            self.call("Page.navigate", url=address)
+            while not any(e["method"] == "Page.loadEventFired" for e in self.events):
+                self._read()
 
     def evaluate(self, expression):
         """The value of a JavaScript expression in the page."""
