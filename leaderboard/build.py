@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import description
 from harness.errors import HeldoutError
 from harness.store import Damage, failure_logs, read_table
-from harness import description
 from leaderboard import (
     about,
     board,

@@ -15,9 +15,9 @@ from leaderboard import formats
 
 LIMIT = 20_000
 """Characters of a docstring that are read."""
-_NAME = r"(?:(?:[A-Z]\w?\.[ -]?)+(?:[a-z]{1,4} )*[^\W\d_][\w'’-]+|[A-Z]{3,20})"
-_CITED = re.compile(
-    rf"(?P<authors>{_NAME}(?:,? (?:and )?{_NAME}){{0,80}}(?: et al\.)?), (?P<year>(?:19|20)\d\d), "
+_NAME = re.compile(r"(?:(?:[A-Z]\w?\.[ -]?){1,5}(?:[a-z]{1,4} ){0,3}[^\W\d_][\w'’-]+|[A-Z]{3,20})$")
+_WORK = re.compile(
+    r", (?P<year>(?:19|20)\d\d), "
     r"\"(?P<title>[^\"]{2,400})\",? (?P<url>https?://[^\s,;)\"<>]+[^\s,;:.)\"<>])"
 )
 _URL = re.compile(r"https?://[^\s,;)\"'<>\[\]{}]+[^\s,;:.)\"'<>\[\]{}]")
@@ -54,9 +54,26 @@ def papers(doc: str) -> tuple[Paper, ...]:
     """Every paper that the docstring cites in full."""
     found = []
     for block in _blocks(doc):
-        for match in _CITED.finditer(block):
-            found.append(Paper(*match.group("authors", "year", "title", "url")))
+        for match in _WORK.finditer(block):
+            authors = _authors_before(block[max(0, match.start() - 2000) : match.start()])
+            if authors:
+                found.append(Paper(authors, *match.group("year", "title", "url")))
     return tuple(dict.fromkeys(found))
+
+
+def _authors_before(text: str) -> str:
+    """The names that a text ends in, as they stand; "" where it ends in none."""
+    names: list[str] = []
+    rest = text.removesuffix(" et al.")
+    others = " et al." if rest != text else ""
+    for part in reversed(re.split(r", (?:and )?| and ", rest)):
+        name = _NAME.search(part[-60:])
+        if name is None:
+            break
+        names.insert(0, name[0])
+        if name[0] != part:
+            break  # prose leads up to the first name
+    return ", ".join(names) + others if names else ""
 
 
 def paragraphs(doc: str) -> tuple[Paragraph, ...]:

@@ -1,4 +1,4 @@
-"""Details: what the table holds of a run beyond its numbers: learning curve, accuracy matrix, FLOPs.
+"""Details: what a run holds beyond its numbers: learning curve, accuracy matrix, FLOPs.
 
 Read as whole columns and cut per run, since a results folder may hold a hundred thousand runs.
 """

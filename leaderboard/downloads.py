@@ -104,9 +104,7 @@ def _line(standing: ScenarioStanding, row: Row) -> dict[str, Any]:
     return line
 
 
-def curve_rows(
-    standing: ScenarioStanding, details: Mapping[str, Detail]
-) -> list[dict[str, Any]]:
+def curve_rows(standing: ScenarioStanding, details: Mapping[str, Detail]) -> list[dict[str, Any]]:
     """The drawn learning curves and, for streams, the drawn matrices, one value a row."""
     rows: list[dict[str, Any]] = []
     for row in standing.rows:
@@ -144,7 +142,10 @@ def _both(name: str, rows: Sequence[dict[str, Any]]) -> dict[str, bytes]:
     if name.endswith(".curves"):
         return _encoded(name, pa.Table.from_pylist(list(rows), schema=_CURVES))
     columns = dict.fromkeys(column for row in rows for column in row)
-    table = pa.table({c: [row.get(c) for row in rows] for c in columns})
+    arrays = {c: pa.array([row.get(c) for row in rows]) for c in columns}
+    table = pa.table(
+        {c: a.cast(pa.float64()) if pa.types.is_null(a.type) else a for c, a in arrays.items()}
+    )
     return _encoded(name, table)
 
 
@@ -152,8 +153,7 @@ def _encoded(name: str, table: pa.Table) -> dict[str, bytes]:
     """The table in both formats; the same table gives the same bytes."""
     parquet, text = pa.BufferOutputStream(), io.BytesIO()
     pq.write_table(table, parquet, compression="zstd")
-    known = [field.name for field in table.schema if not pa.types.is_null(field.type)]
-    pa.csv.write_csv(table.select(known) if len(known) < table.num_columns else table, text)
+    pa.csv.write_csv(table, text)
     return {f"{name}.parquet": parquet.getvalue().to_pybytes(), f"{name}.csv": text.getvalue()}
 
 
@@ -163,7 +163,7 @@ def _by_method(table: pa.Table) -> list[tuple[tuple[str, str], pa.Table]]:
     plain = plain.sort_by([("suite", "ascending"), ("method", "ascending"), ("key", "ascending")])
     names = list(zip(plain["suite"].to_pylist(), plain["method"].to_pylist(), strict=True))
     starts = [i for i, name in enumerate(names) if i == 0 or name != names[i - 1]]
-    ends = [*starts[1:], len(names)]
+    ends = [*starts[1:], len(names)][: len(starts)]
     return [
         (names[start], plain.slice(start, end - start))
         for start, end in zip(starts, ends, strict=True)

@@ -109,7 +109,7 @@ def differences(old: State, new: State) -> list[str]:
         before, now = old.get(scenario), new.get(scenario)
         shown = "/".join(formats.name(part) for part in scenario.split("/", 1))
         if before is None or now is None:
-            lines = len(now if before is None else before or ())
+            lines = len((now if before is None else before) or ())
             what = "New scenario" if before is None else "No longer here"
             found.append(f"{what}: {shown}, {formats.quantity(lines, 'method')}.")
             continue

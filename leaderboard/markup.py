@@ -54,7 +54,7 @@ def environment() -> jinja2.Environment:
         "plot": plot,
         "links": links,
         "missing": formats.MISSING,
-        "script": markupsafe.Markup(script),  # ours; pages embed it whole, so that each stands alone
+        "script": markupsafe.Markup(script),  # embedded, so that a page stands alone
         "script_hash": _sha256(script),
     }
     return environment

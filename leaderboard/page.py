@@ -77,7 +77,9 @@ def render(standings: Standings, gaps: Sequence[GapTable] = ()) -> dict[str, str
         )
     }
     if gaps:
-        digits = [digits_of([*(t.heldout for t in g.lines), *(t.gap for t in g.lines)]) for g in gaps]
+        digits = [
+            digits_of([*(t.heldout for t in g.lines), *(t.gap for t in g.lines)]) for g in gaps
+        ]
         pages[links.GAP] = template("gap.html.j2").render(
             tables=gaps, digits=digits, home=links.INDEX
         )

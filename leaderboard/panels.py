@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -77,7 +78,7 @@ def _reined(means: Sequence[float], values: Sequence[float]) -> list[float]:
 def _panel(series: Series, across: chart.Scale, up: chart.Scale) -> Panel:
     points = [(across.at(x), up.at(y)) for x, y in zip(series.x, series.y, strict=True)]
     if series.steps:
-        corners = [(after[0], before[1]) for before, after in zip(points, points[1:], strict=False)]
+        corners = [(after[0], before[1]) for before, after in itertools.pairwise(points)]
         points = [p for pair in zip(points, [*corners, points[-1]], strict=True) for p in pair]
     rows = zip(series.x, series.low, series.high, strict=True)
     banded = [row for row in rows if math.isfinite(row[1]) and math.isfinite(row[2])]

@@ -81,11 +81,8 @@ def curves(standing: ScenarioStanding, found: Mapping[str, Detail]) -> Panels | 
             f"samples, {formats.number(float(band.mean[-1]), 3)} at "
             f"{formats.short(float(band.samples[-1]))}; {formats.quantity(band.seeds, 'seed')}"
         )
-        series.append(
-            Series(
-                label(row), *map(_list, (band.samples, band.mean, band.low, band.high)), told
-            )
-        )
+        x, y, low, high = map(_list, (band.samples, band.mean, band.low, band.high))
+        series.append(Series(label(row), x, y, low, high, told))
     return panels(series, "samples seen", "quality", log_x=False)
 
 

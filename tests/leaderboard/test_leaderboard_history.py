@@ -1,0 +1,173 @@
+"""The changelog, its feed, the downloads and the bibliography."""
+
+import json
+import time
+import xml.etree.ElementTree as ET
+
+import pandas as pd
+import pytest
+from fake_records import record, runs, table, write
+
+from leaderboard import board, citation, history, links, standings
+from leaderboard.build import build
+
+SOME = runs("alpha", [0.80, 0.81, 0.82]) + runs("beta", [0.5, 0.52, 0.51])
+
+
+def of(records):
+    return standings.of_board(board.read(table(records)))
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_the_first_build_says_so_and_takes_its_date_from_the_runs():
+    found = history.after(None, of(SOME))
+    (entry,) = found.entries
+    assert entry.changes == ("First build.",)
+    assert entry.date == "2026-01-01T00:00:00Z"
+
+
+def test_the_same_standings_leave_the_history_as_it_is():
+    first = history.encode(history.after(None, of(SOME)))
+    assert history.encode(history.after(first, of(SOME))) == first
+
+
+def test_a_change_is_told_once_and_the_past_is_kept():
+    first = history.encode(history.after(None, of(SOME)))
+    more = [
+        *SOME, *runs("beta", [0.9, 0.91, 0.92], setting={"lr": 2},
+                     started_at="2026-03-01T00:00:00Z"),
+        *runs("gamma", [0.3, 0.31, 0.32], scenario="circles"),
+    ]  # fmt: skip
+    second = history.after(first, of(more))
+    assert [e.date for e in second.entries] == ["2026-03-01T00:00:00Z", "2026-01-01T00:00:00Z"]
+    assert second.entries[1].changes == ("First build.",)
+    told = second.entries[0].changes
+    assert told[0] == "New scenario: shapes/circles, 1 method."
+    assert "shapes/squares: beta went from rank 2 to rank 1, has the mean 0.91" in told[2]
+    back = history.after(history.encode(second), of(SOME))
+    assert "No longer here: shapes/circles, 1 method." in back.entries[0].changes
+    assert len({entry.id for entry in back.entries}) == 3
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{}", b"\xff", b"[1]", b'{"version": 9}', b'{"version": 1, "entries": [], "state": 3}',
+     b'{"version": 1, "entries": [{"id": 1}], "state": {}}',
+     b'{"version": 1, "entries": [], "state": {"a": {"b": [1, 2, NaN, 3, "x"]}}}'],
+)  # fmt: skip
+def test_a_past_that_cannot_be_read_is_said(content):
+    (entry,) = history.after(content, of(SOME)).entries
+    assert entry.changes == ("The earlier history could not be read; it begins anew.",)
+
+
+def test_many_changes_and_many_builds_are_bounded():
+    past = None
+    for build_number in range(history.ENTRIES + 5):
+        past = history.encode(history.after(past, of(runs("a", [0.1, 0.2, build_number / 1000]))))
+    assert len(json.loads(past)["entries"]) == history.ENTRIES
+    wide = history.after(past, of(runs("a", [1.0]) + [
+        record(0.5, scenario=f"s{i}") for i in range(history.CHANGES + 9)]))  # fmt: skip
+    assert len(wide.entries[0].changes) == history.CHANGES
+    assert wide.entries[0].more > 0
+
+
+def test_law_7_building_twice_gives_the_same_bytes(tmp_path):
+    results = write(tmp_path / "results", SOME)
+    build(results, tmp_path / "site")
+    first = contents(tmp_path / "site")
+    build(results, tmp_path / "site")
+    assert contents(tmp_path / "site") == first
+    write(results, runs("gamma", [0.9, 0.91, 0.92]))
+    build(results, tmp_path / "site")
+    second = contents(tmp_path / "site")
+    assert b"gamma is new, rank" in second["changelog.html"]
+    build(results, tmp_path / "site")
+    assert contents(tmp_path / "site") == second
+
+
+def test_the_feed_is_atom(tmp_path):
+    hostile = "<b>&\ufffe\x0b" + "x" * 100
+    build(write(tmp_path / "r", SOME), tmp_path / "site")
+    build(write(tmp_path / "r", runs(hostile, [0.5, 0.6, 0.7])), tmp_path / "site")
+    atom = "{http://www.w3.org/2005/Atom}"
+    feed = ET.parse(tmp_path / "site" / links.FEED).getroot()
+    assert feed.tag == f"{atom}feed"
+    for entry in (feed, *feed.findall(f"{atom}entry")):
+        for part in ("id", "title", "updated"):
+            assert entry.findtext(f"{atom}{part}")
+    assert len(feed.findall(f"{atom}entry")) == 2
+
+
+def test_downloads_hold_what_the_pages_show(tmp_path):
+    build(write(tmp_path / "results", SOME), tmp_path / "site")
+    name = tmp_path / "site" / "scenario-shapes.squares"
+    for frame in (pd.read_parquet(f"{name}.parquet"), pd.read_csv(f"{name}.csv")):
+        row = frame.set_index("method").loc["alpha"]
+        assert (row["rank_first"], row["rank_last"], row["seeds"]) == (1, 1, 3)
+        assert row["mean"] == pytest.approx(0.81)
+        assert row["half_width_95"] == pytest.approx(0.0248413, rel=1e-4)
+        assert row["energy_estimated_joules"] == 140.0
+        assert pd.isna(row["energy_measured_joules"])  # never 0 for "not measured"
+    suite = pd.read_csv(tmp_path / "site" / "shapes.csv")
+    assert len(suite) == 2
+    every = pd.read_parquet(tmp_path / "site" / "method-shapes.alpha.parquet")
+    assert set(every["key"]) == {r.key for r in SOME if r.spec.method == "alpha"}
+
+
+def test_every_linked_file_is_there(tmp_path):
+    import re
+
+    build(write(tmp_path / "results", SOME), tmp_path / "site")
+    files = contents(tmp_path / "site")
+    for name, content in files.items():
+        if name.endswith((".html", ".xml")):
+            for target in re.findall(rb'href="([^"#]+)', content):
+                assert target.decode().startswith("https://") or target.decode() in files
+
+
+# --- papers -------------------------------------------------------------------------------------
+
+DOC = """Title of it.
+
+A. B. Author, C.-D. van Writer, OPENLAB, 2020, "On {Learning} & 100 %", https://example.org/a_b.
+
+Departs from the paper:
+1. This.
+2. That, see https://example.org/c.
+"""
+
+
+def test_a_cited_paper_is_found():
+    (paper,) = citation.papers(DOC)
+    assert paper.authors == "A. B. Author, C.-D. van Writer, OPENLAB"
+    assert (paper.year, paper.url) == ("2020", "https://example.org/a_b")
+    assert citation.papers("No paper here, 2020.") == ()
+
+
+def test_a_list_is_told_from_text():
+    last = citation.paragraphs(DOC)[-1]
+    assert [piece.text for piece in last.text] == ["Departs from the paper:"]
+    assert [[(p.text, p.url) for p in item] for item in last.items] == [
+        [("This.", "")],
+        [("That, see ", ""), ("https://example.org/c", "https://example.org/c"), (".", "")],
+    ]
+
+
+def test_bibtex_is_escaped_and_names_a_paper_once():
+    papers = citation.papers(DOC)
+    text = citation.bibtex([("m_1", *papers), ("n", *papers)], "1.0")
+    assert text.count("@misc") == 1
+    assert r"title = {{On \{Learning\} \& 100 \%}}" in text
+    assert "author = {A. B. Author and C.-D. van Writer and OPENLAB}" in text
+    assert "url = {https://example.org/a_b}" in text
+
+
+@pytest.mark.parametrize("text", ["A. " * 5000, "A. B, " * 3000, '"' * 9000, "https://" * 2000])
+def test_no_docstring_takes_long_to_read(text):
+    start = time.perf_counter()
+    citation.papers(text)
+    citation.paragraphs(text)
+    assert time.perf_counter() - start < 2
