@@ -88,9 +88,7 @@ class Methods:
         template = markup.environment().get_template("method.html.j2")
         pages = {}
         for suite in self.standings.suites:
-            scenarios = [
-                (s, page.digits_of(row.score for row in s.rows)) for s in suite.scenarios
-            ]
+            scenarios = [(s, page.digits_of(row.score for row in s.rows)) for s in suite.scenarios]
             for method in suite.suite.methods:
                 runs = self.runs[suite.suite.name, method]
                 description = descriptions.get((method, runs.source))
@@ -168,9 +166,7 @@ def _runs(table: pa.Table, rows: Sequence[int], current: Mapping[str, Run]) -> R
     shown = evaluated.take(pa.array(order[:RUNS_SHOWN], pa.int64())).to_pylist()
     for row in shown:
         row["current"] = row["key"] in current
-    shown.sort(
-        key=lambda r: (not r["current"], r["scenario"], r["protocol"], r["seed"], r["key"])
-    )
+    shown.sort(key=lambda r: (not r["current"], r["scenario"], r["protocol"], r["seed"], r["key"]))
     machines: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in shown:
         facts = {name: row[name] for name in _MACHINE}

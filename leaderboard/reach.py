@@ -63,9 +63,7 @@ def of_scenario(standing: ScenarioStanding) -> Reached | None:
     lines = tuple((row, tuple(_cell(row, target, costs) for target in targets)) for row in rows)
     series = [one for row in standing.ranked if (one := _profile(row, targets))]
     drawn = panels(series, "training seconds", "share reached", log_x=True)
-    return Reached(
-        tuple(targets), costs, provenance if "joules" in costs else "", lines, drawn
-    )
+    return Reached(tuple(targets), costs, provenance if "joules" in costs else "", lines, drawn)
 
 
 def shown(metric: str) -> bool:

@@ -82,9 +82,7 @@ def curves(standing: ScenarioStanding, found: Mapping[str, Detail]) -> Panels | 
             f"{formats.short(float(band.samples[-1]))}; {formats.quantity(band.seeds, 'seed')}"
         )
         series.append(
-            Series(
-                label(row), *map(_list, (band.samples, band.mean, band.low, band.high)), told
-            )
+            Series(label(row), *map(_list, (band.samples, band.mean, band.low, band.high)), told)
         )
     return panels(series, "samples seen", "quality", log_x=False)
 

@@ -53,9 +53,7 @@ class TradeOff:
 Costs = Callable[[Row], Estimate | None]
 
 
-def of_scenario(
-    standing: ScenarioStanding, details: Mapping[str, Detail]
-) -> tuple[TradeOff, ...]:
+def of_scenario(standing: ScenarioStanding, details: Mapping[str, Detail]) -> tuple[TradeOff, ...]:
     """One picture per cost that two ranked methods or more have; joules once per provenance."""
     rows = standing.ranked
     kinds = sorted({part.provenance for row in rows for part in row.energy})
@@ -107,16 +105,13 @@ def _trade_off(
     texts = _labels(spots, labels)
     places = tuple(
         Place(label, *spot, _whisker(spent, x), _whisker(score, y), i in on_front, texts[i])
-        for i, ((_, spent, score), spot, label) in enumerate(
-            zip(known, spots, labels, strict=True)
-        )
+        for i, ((_, spent, score), spot, label) in enumerate(zip(known, spots, labels, strict=True))
     )
     steps = sorted(spots[i] for i in on_front)
     corners = [(b[0], a[1]) for a, b in zip(steps, steps[1:], strict=False)]
     stairs = [p for pair in zip(steps, [*corners, steps[-1]], strict=True) for p in pair]
     lines = [
-        Line(row.method, spent, score, i in on_front)
-        for i, (row, spent, score) in enumerate(known)
+        Line(row.method, spent, score, i in on_front) for i, (row, spent, score) in enumerate(known)
     ]
     lines.sort(key=lambda line: (line.cost.mean, line.label))
     return TradeOff(title, unit, x, y, places, tuple(lines), chart.path(stairs))

@@ -95,10 +95,7 @@ def read(table: pa.Table, runs: Sequence[Run]) -> dict[str, Tuning]:
     rows = table.select(_COLUMNS).take(pa.array(wanted, pa.int64())).to_pylist()
     by_key = {row["key"]: row for row in rows}
     chosen = {run.key: settings(run.setting) for run in runs}
-    return {
-        key: _tuning([by_key.get(k) for k in keys], chosen[key])
-        for key, keys in named.items()
-    }
+    return {key: _tuning([by_key.get(k) for k in keys], chosen[key]) for key, keys in named.items()}
 
 
 def _tuning_keys(text: str | None) -> list[str]:
