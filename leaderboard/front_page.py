@@ -89,7 +89,7 @@ def elsewhere(suites: Sequence[Overall]) -> str:
     pairs = sum(len(d.totals) * (len(d.totals) - 1) // 2 for d in told)
     return (
         f"Of the pairs of methods that share at least {fewest} scenarios, {differ} of {pairs} "
-        "differ beyond these scenarios too (signed-rank tests over scenario means, Holm-corrected "
-        f"over all pairs of a group at {100 * statistics.ALPHA:g}\u00a0%); of the others, and across "
-        "suites, it cannot be said."
+        "differ beyond these scenarios too: signed-rank tests over scenario means, Holm-corrected "
+        f"over all pairs of a group at {100 * statistics.ALPHA:g}\u00a0%. Of the others, and "
+        "across suites, it cannot be said."
     )

@@ -85,6 +85,7 @@ def render(standings: Standings, standing: SuiteStanding, overall: Overall) -> s
             notices=notices(standing, overall),
             damaged=standings.damaged,
             sentence=sentence(standing, overall),
+            explanation=explanation(overall),
             tables=[page.table(scenario) for scenario in standing.scenarios],
             command=page.example(standing),
             judged=judged,
@@ -94,31 +95,49 @@ def render(standings: Standings, standing: SuiteStanding, overall: Overall) -> s
 
 
 def sentence(standing: SuiteStanding, overall: Overall) -> str:
-    """What is ranked, over which scenarios and seeds, by which test, and what that does not say."""
-    if not overall.divisions:
+    """What is ranked, over which scenarios, on how many seeds and by which test."""
+    if not overall.anchors:
         return page.sentence(standing)
-    counts = formats.between(len(division.scenarios) for division in overall.divisions)
+    if not overall.divisions:
+        return (
+            "Nothing is ranked over the scenarios, since no two methods have the same ones: a line is "
+            f"a method's mean difference to the frozen reference ({references(overall)}) over the "
+            "scenarios that apply to it."
+        )
+    counts = [(len(d.totals), len(d.scenarios)) for d in overall.divisions]
+    first = f"{counts[0][0]} methods are ranked over {formats.quantity(counts[0][1], 'scenario')}"
+    groups = page.listed([first, *(f"{methods} over {n}" for methods, n in counts[1:])])
     seeds = formats.between(n for d in overall.divisions for t in d.totals for n in t.seeds)
     return (
-        f"Methods to which the same scenarios apply, {counts} of the {len(overall.anchors)} here, "
-        f"are ranked by their mean difference to the frozen reference ({references(overall)}) over "
-        f"these scenarios and {seeds} seeds on each, the way from frozen floor to frozen ceiling "
-        "being 1 and higher being better; hyper-parameters were chosen on separate tuning "
-        f"problems. {tests(overall)} A rank speaks of new seeds on these scenarios, not of others."
+        f"{groups}, by mean difference to the frozen reference ({references(overall)}) with "
+        f"{seeds} seeds on each scenario: pairwise t tests {_pairing(overall)}, Holm-corrected over "
+        f"all pairs of a group at {100 * statistics.ALPHA:g}\u00a0%."
     )
 
 
-def tests(overall: Overall) -> str:
-    """By which test a suite's table ranks."""
+def _pairing(overall: Overall) -> str:
     paired = sum(division.comparison.paired for division in overall.divisions)
     unpaired = sum(division.comparison.unpaired for division in overall.divisions)
     kinds = (["paired by seed"] if paired else []) + (
         ["unpaired where seeds differ"] if unpaired else []
     )
+    return " and ".join(kinds)
+
+
+def explanation(overall: Overall) -> str:
+    """What the numbers of the suite's table mean, and what they do not say."""
+    if not overall.anchors:
+        return ""
+    scale = (
+        "The way from frozen floor to frozen ceiling is 1, and higher is better; hyper-parameters "
+        "were chosen on separate tuning problems."
+    )
+    if not overall.divisions:
+        return scale
     return (
-        "A rank such as 1–3 holds every place that pairwise t tests over the scenarios leave open "
-        f"({' and '.join(kinds)}; degrees of freedom after Welch and Satterthwaite), "
-        f"Holm-corrected over all pairs of a group at {100 * statistics.ALPHA:g}\u00a0%."
+        f"{scale} A rank such as 1–3 holds every place that the tests leave open (over scenarios, "
+        "with degrees of freedom after Welch and Satterthwaite). A method stands in every group "
+        "whose scenarios it covers. A rank speaks of new seeds on these scenarios, not of others."
     )
 
 

@@ -108,7 +108,7 @@ def check(html):
         assert not any(name.startswith("on") for name in attributes)
         assert "src" not in attributes
         if "href" in attributes:
-            assert re.fullmatch(r"#scenario-[a-z0-9~-]+|[a-z0-9.~-]+\.html", attributes["href"])
+            assert re.fullmatch(r"#scenario-[a-z0-9_~-]+|[a-z0-9_.~-]+\.html", attributes["href"])
         if "aria-labelledby" in attributes:
             assert attributes["aria-labelledby"] in identifiers
     assert "http" not in html.replace("http-equiv", "")
