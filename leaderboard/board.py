@@ -106,6 +106,7 @@ class Entry:
     runs: tuple[Run, ...] = ()  # current ones, by seed
     stale: int = 0
     superseded: int = 0
+    repeats: tuple[tuple[Run, ...], ...] = ()  # the same setting in other environments, by seed
 
     @property
     def unranked(self) -> str:
@@ -236,17 +237,25 @@ def _entry(problem: Problem | None, runs: Sequence[Run]) -> Entry:
         source = _newest(fresh, lambda run: run.method_hash)
         fresh = [run for run in fresh if run.method_hash == source]
     current: dict[int, Run] = {}
+    repeats: list[dict[int, Run]] = []
     if fresh:
         environment = _newest(fresh, lambda run: run.environment)
-        alike = [run for run in fresh if run.environment == environment]
-        for run in sorted(alike, key=lambda run: (run.started_at, run.key)):
-            current[run.seed] = run  # one run per seed: a seed counted twice would feign precision
+        current = _by_seed([run for run in fresh if run.environment == environment])
+        setting = environment[0]
+        others = _group((r for r in fresh if r.setting == setting), lambda run: run.environment)
+        repeats = [_by_seed(others[e]) for e in sorted(others) if e != environment]
     return Entry(
         *_line(runs[0]),
         runs=tuple(current[seed] for seed in sorted(current)),
         stale=len(runs) - len(fresh),
         superseded=len(fresh) - len(current),
+        repeats=tuple(tuple(found[seed] for seed in sorted(found)) for found in repeats),
     )
+
+
+def _by_seed(runs: Iterable[Run]) -> dict[int, Run]:
+    """The newest run of each seed: a seed counted twice would feign precision."""
+    return {run.seed: run for run in sorted(runs, key=lambda run: (run.started_at, run.key))}
 
 
 def _newest(runs: Sequence[Run], key: Callable[[Run], Key]) -> Key:

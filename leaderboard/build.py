@@ -14,13 +14,14 @@ from harness.errors import HeldoutError
 from harness.store import Damage, failure_logs, read_table
 from leaderboard import (
     about,
+    anchors,
     board,
     details,
     downloads,
+    front_page,
     gap,
     history,
     links,
-    page,
     scenario_page,
     standings,
 )
@@ -64,13 +65,15 @@ def site(results: Path, previous: bytes | None) -> tuple[dict[str, bytes], Built
     """
     table, damaged = read_table(results)
     descriptions, unread = description.read_all(results)
-    read = board.read(table, _damaged_files([*damaged, *unread], results))
-    standing = standings.of_board(read)
+    frozen, broken = anchors.read(results)
+    unread = [*damaged, *unread, *broken]
+    read = board.read(table, _damaged_files(unread, results))
+    standing = standings.of_board(read, frozen)
     methods = Methods(standing, table)
     logs = failure_logs(results, methods.failed_keys)
     found = details.read(table, standings.current_keys(standing))
     past = history.after(previous, standing)
-    pages = page.render(standing, gap.tables(read))
+    pages = front_page.render(standing, gap.tables(read))
     pages |= scenario_page.render(standing, found) | methods.render(descriptions, logs)
     pages |= about.render(standing, past, methods.cited(descriptions))
     files = {name: text.encode() for name, text in pages.items()}
@@ -78,7 +81,7 @@ def site(results: Path, previous: bytes | None) -> tuple[dict[str, bytes], Built
     files[links.HISTORY] = history.encode(past)
     links.distinct(files)
     count = sum(name.endswith(".html") for name in files)
-    return files, Built(count, read.runs, len(damaged) + len(unread))
+    return files, Built(count, read.runs, len(unread))
 
 
 def _damaged_files(damaged: Sequence[Damage], results: Path) -> list[board.DamagedFile]:

@@ -108,12 +108,11 @@ def _entry(suite: Suite, scenario: Scenario, chosen: str) -> Entry:
                 )
             _check_alike(scenario, where)
             return entry
-    known = set(suite.methods)
-    hint = "" if method in known else did_you_mean(method, known)
+    hint = "" if method in suite.methods else did_you_mean(method, suite.methods)
     raise HeldoutError(
-        f"{where.id} has no {statistics.MINIMUM_SEEDS} held-out evaluation runs of {method!r}{hint}; "
-        f"run it: bench run {where.id} {method}, or name fewer scenarios: bench leaderboard freeze "
-        f"'{suite.name}/GLOB'"
+        f"{where.id} has no {statistics.MINIMUM_SEEDS} held-out evaluation runs of {method!r}"
+        f"{hint}; run it: bench run {where.id} {method}, or name fewer scenarios: "
+        f"bench leaderboard freeze '{suite.name}/GLOB'"
     )
 
 

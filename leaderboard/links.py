@@ -1,9 +1,9 @@
 """Where everything stands: the file name of each page. Pure; the one place that names files.
 
-A name is untrusted, so it goes through `slug`, which leaves letters, digits and dashes. The dot and
-the tilde occur in no name that `slug` lets pass as it is: a dot sets suite and name apart, a
-tilde the hash of a name that had to be rewritten. Two things therefore never share a page, which
-`distinct` checks once more for the whole site.
+A name is untrusted, so it goes through `slug`, which leaves letters, digits, dashes and
+underscores. The dot and the tilde occur in no name that `slug` lets pass as it is: a dot sets suite
+and name apart, a tilde the hash of a name that had to be rewritten. Two things therefore never
+share a page, which `distinct` checks once more for the whole site.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def slug(text: str) -> str:
 
     The tilde occurs in no safe name, so that two names never share a slug.
     """
-    if re.fullmatch(r"[a-z0-9][a-z0-9-]{0,59}", text) and text not in _TAKEN:
+    if re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,59}", text) and text not in _TAKEN:
         return text
     letters = re.sub(r"[^a-z0-9]+", "-", text.lower())[:40].strip("-")
     return f"{letters}~{hashlib.sha256(text.encode(errors='surrogatepass')).hexdigest()[:16]}"

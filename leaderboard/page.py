@@ -1,4 +1,4 @@
-"""Pages: standings in, HTML text out. Chooses words; every number comes from `standings`.
+"""Words of a scenario's table: standings in, what templates show out. Computes no number.
 
 All names and reasons are untrusted. They reach a page through `formats.name` or `formats.prose`
 and Jinja's escaping, never as markup.
@@ -10,10 +10,9 @@ import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from leaderboard import formats, links, markup, plot, reach, statistics
+from leaderboard import formats, links, plot, reach, statistics
 from leaderboard.board import RANKED_PROTOCOL
-from leaderboard.gap import GapTable
-from leaderboard.standings import Estimate, Row, ScenarioStanding, Standings, SuiteStanding
+from leaderboard.standings import Estimate, Row, ScenarioStanding, SuiteStanding
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,35 +63,7 @@ class Table:
     @property
     def better(self) -> str:
         """The metric's direction, in words."""
-        return _direction(self.standing)
-
-
-def render(standings: Standings, gaps: Sequence[GapTable] = ()) -> dict[str, str]:
-    """File name -> HTML of every page; the page of the gap only where there is one to show."""
-    template = markup.environment().get_template
-    index = template("index.html.j2")
-    pages = {
-        links.INDEX: index.render(
-            standings=standings, home=links.INDEX, gaps=gaps, gap_page=links.GAP
-        )
-    }
-    if gaps:
-        digits = [
-            digits_of([*(t.heldout for t in g.lines), *(t.gap for t in g.lines)]) for g in gaps
-        ]
-        pages[links.GAP] = template("gap.html.j2").render(
-            tables=gaps, digits=digits, home=links.INDEX
-        )
-    for suite in standings.suites:
-        pages[links.suite(suite.suite.name)] = template("suite.html.j2").render(
-            standing=suite,
-            damaged=standings.damaged,
-            sentence=sentence(suite),
-            tables=[table(scenario) for scenario in suite.scenarios],
-            command=example(suite),
-            home=links.INDEX,
-        )
-    return pages
+        return direction(self.standing)
 
 
 def sentence(standing: SuiteStanding) -> str:
@@ -104,9 +75,9 @@ def sentence(standing: SuiteStanding) -> str:
             f"least {statistics.MINIMUM_SEEDS} seeds."
         )
     seeds = formats.between(len(row.entry.runs) for s in ranked for row in s.ranked)
-    metrics = sorted({f"{formats.words(s.problem.metric)} ({_direction(s)})" for s in ranked})
+    metrics = sorted({f"{formats.words(s.problem.metric)} ({direction(s)})" for s in ranked})
     return (
-        f"Each scenario ranks its methods by mean {_listed(metrics)} over {seeds} seeds on the "
+        f"Each scenario ranks its methods by mean {listed(metrics)} over {seeds} seeds on the "
         "evaluation problem, with hyper-parameters chosen on the separate tuning problem. "
         f"{_tests(ranked)} A rank speaks of new seeds on the same scenario, not of other problems."
     )
@@ -121,7 +92,7 @@ def _tests(ranked: Sequence[ScenarioStanding]) -> str:
     )
     return (
         "A rank such as 1–3 holds every place that pairwise tests leave open: "
-        f"{_listed(kinds)}, Holm-corrected over all pairs of a scenario at "
+        f"{listed(kinds)}, Holm-corrected over all pairs of a scenario at "
         f"{100 * statistics.ALPHA:g}\u00a0%."
     )
 
@@ -134,6 +105,7 @@ def table(standing: ScenarioStanding) -> Table:
         Group("", _lines(standing.ranked, axis)),
         Group("Listed, not ranked", _lines(standing.unranked, axis)),
         Group("Not run", _lines(standing.missing, axis)),
+        Group("Not applicable", _lines(standing.not_applicable, axis)),
     ]
     return Table(
         standing,
@@ -202,9 +174,11 @@ def command(target: str, method: str) -> str:
     return f"bench run {shlex.quote(formats.name(target))} {shlex.quote(formats.name(method))}"
 
 
-def _direction(standing: ScenarioStanding) -> str:
+def direction(standing: ScenarioStanding) -> str:
+    """Which way a scenario's metric is better, in words."""
     return f"{'higher' if standing.problem.higher_is_better else 'lower'} is better"
 
 
-def _listed(items: Sequence[str]) -> str:
+def listed(items: Sequence[str]) -> str:
+    """Words in a row, e.g. "a, b and c"."""
     return " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))

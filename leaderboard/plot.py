@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from leaderboard import formats
-from leaderboard.standings import Row
+from leaderboard.standings import Estimate, Row
 
 WIDTH, HEIGHT, PADDING = 220, 28, 10  # px
 
@@ -38,7 +38,7 @@ class Axis:
 class Marks:
     """One row's picture: a dot for the mean, whiskers for the interval, below them the runs."""
 
-    seeds: tuple[str, ...]  # successful runs
+    seeds: tuple[str, ...]  # the values that the mean is of: successful runs, or scenarios
     failed: tuple[str, ...]  # failed runs, at the metric's floor
     mean: str
     low: str | None
@@ -48,9 +48,14 @@ class Marks:
 
 
 def axis(rows: Iterable[Row]) -> Axis | None:
-    """The axis that shows every run, and every interval unless that dwarfs the runs."""
+    """The axis of a scenario's table."""
     shown = [row for row in rows if row.score]
     values = [run.value for row in shown for run in row.entry.runs]
+    return spanning(values, [row.score for row in shown if row.score])
+
+
+def spanning(values: Sequence[float], estimates: Iterable[Estimate]) -> Axis | None:
+    """The axis that shows every value, and every interval unless that dwarfs the values."""
     if not values:
         return None
     low, high = min(values), max(values)
@@ -59,7 +64,7 @@ def axis(rows: Iterable[Row]) -> Axis | None:
         span = 0.1 * size if size > 1e-290 else 1.0
     if not math.isfinite(4 * span):
         return None
-    ends = [end for row in shown for end in _ends(row)]
+    ends = [end for estimate in estimates for end in _ends(estimate)]
     low = max(min([low, *ends]), low - span / 2) - span / 20
     high = min(max([high, *ends]), high + span / 2) + span / 20
     bare = Axis(low, high)
@@ -71,14 +76,20 @@ def axis(rows: Iterable[Row]) -> Axis | None:
 
 
 def marks(row: Row, on: Axis) -> Marks | None:
-    """The picture of one row, or None where there is no number to show."""
+    """The picture of one row of a scenario's table, or None where there is no number to show."""
     if not row.score:
         return None
-    ends = _ends(row)
+    good = [run.value for run in row.entry.runs if not run.failed]
+    return placed(row.score, good, [run.value for run in row.entry.failures], on)
+
+
+def placed(estimate: Estimate, values: Sequence[float], failed: Sequence[float], on: Axis) -> Marks:
+    """An estimate, and the values it is of, on an axis."""
+    ends = _ends(estimate)
     return Marks(
-        seeds=_places(on, [run.value for run in row.entry.runs if not run.failed]),
-        failed=_places(on, [run.value for run in row.entry.failures]),
-        mean=on.x(row.score.mean),
+        seeds=_places(on, values),
+        failed=_places(on, failed),
+        mean=on.x(estimate.mean),
         low=on.x(ends[0]) if ends else None,
         high=on.x(ends[1]) if ends else None,
         beyond_low=bool(ends) and ends[0] < on.low,
@@ -90,10 +101,10 @@ def _places(on: Axis, values: Sequence[float]) -> tuple[str, ...]:
     return tuple(on.x(value) for value in sorted(set(values)))
 
 
-def _ends(row: Row) -> tuple[float, ...]:
-    if row.score is None or row.score.half_width is None:
+def _ends(estimate: Estimate) -> tuple[float, ...]:
+    if estimate.half_width is None:
         return ()
-    return row.score.mean - row.score.half_width, row.score.mean + row.score.half_width
+    return estimate.mean - estimate.half_width, estimate.mean + estimate.half_width
 
 
 def _step(span: float) -> float:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from leaderboard import statistics
+from leaderboard.anchors import Anchor, Anchors
 from leaderboard.board import Board, DamagedFile, Entry, Problem, Run, Scenario, Suite
 
 
@@ -58,11 +59,21 @@ class Row:
     peak_memory_bytes: int | None  # the largest of the successful runs
     isolation: tuple[str, ...]
     secondary: dict[str, Estimate]
+    gap: Estimate | None = None  # score minus the frozen reference, better being positive
+    lacking: str = ""  # what the method needs and the scenario does not offer
 
     @property
     def method(self) -> str:
         """The method's name, as untrusted as it was stored."""
         return self.entry.method
+
+    @property
+    def reproduced(self) -> bool:
+        """Whether the same setting came to the same score in another environment.
+
+        As for reported numbers: each mean lies in the other's 95 % interval.
+        """
+        return any(_agree(self.score, repeat) for repeat in self.entry.repeats)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +98,8 @@ class ScenarioStanding:
     paired: int  # pairs of ranked methods compared seed by seed
     unpaired: int  # and by Welch's test
     secondary: tuple[str, ...]  # names of the further metrics
+    anchor: Anchor | None = None  # the frozen constants, if they are of this very problem
+    stale_anchor: Anchor | None = None  # or else those that were, and are not used
 
     @property
     def ranked(self) -> tuple[Row, ...]:
@@ -100,8 +113,13 @@ class ScenarioStanding:
 
     @property
     def missing(self) -> tuple[Row, ...]:
-        """The rows of methods that have no current run here."""
-        return tuple(row for row in self.rows if not row.entry.runs)
+        """The rows of methods that could have a current run here and have none."""
+        return tuple(row for row in self.rows if not row.entry.runs and not row.lacking)
+
+    @property
+    def not_applicable(self) -> tuple[Row, ...]:
+        """The rows of methods that need what the scenario does not offer."""
+        return tuple(row for row in self.rows if not row.entry.runs and row.lacking)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +161,13 @@ class Standings:
     runs: int
 
 
-def of_board(board: Board) -> Standings:
+NO_ANCHORS: Anchors = {}
+
+
+def of_board(board: Board, anchors: Anchors = NO_ANCHORS) -> Standings:
     """The standings of a board."""
-    return Standings(tuple(of_suite(suite) for suite in board.suites), board.damaged, board.runs)
+    suites = tuple(of_suite(suite, anchors) for suite in board.suites)
+    return Standings(suites, board.damaged, board.runs)
 
 
 def current_keys(standings: Standings) -> set[str]:
@@ -159,29 +181,58 @@ def current_keys(standings: Standings) -> set[str]:
     }
 
 
-def of_suite(suite: Suite) -> SuiteStanding:
+def of_suite(suite: Suite, anchors: Anchors = NO_ANCHORS) -> SuiteStanding:
     """The standings of a suite's scenarios, each ranked for itself."""
     scenarios = [s for s in suite.scenarios if s.problem]
     return SuiteStanding(
         suite,
-        tuple(of_scenario(s, s.problem) for s in scenarios if s.problem),
+        tuple(
+            of_scenario(s, s.problem, anchors.get((s.suite, s.name)))
+            for s in scenarios
+            if s.problem
+        ),
         tuple(s.name for s in suite.scenarios if not s.problem),
         tuple(failure for s in scenarios for failure in _failures(s)),
     )
 
 
-def of_scenario(scenario: Scenario, problem: Problem) -> ScenarioStanding:
+def of_scenario(
+    scenario: Scenario, problem: Problem, frozen: Anchor | None = None
+) -> ScenarioStanding:
     """Rank the entries that may be ranked; the others stand unranked below them."""
+    anchor = frozen if frozen and frozen.fits(problem) else None
+    lacking = dict(frozen.not_applicable) if frozen else {}
     ranked = [entry for entry in scenario.entries if not entry.unranked]
     sign = 1.0 if problem.higher_is_better else -1.0
     comparison = statistics.compare([_sample(entry, sign) for entry in ranked])
     rows = [_row(e, (int(a), int(b))) for e, (a, b) in zip(ranked, comparison.ranks, strict=True)]
     rows += [_row(entry, None) for entry in scenario.entries if entry.unranked]
+    rows = [
+        replace(row, gap=_gap(row, anchor, sign), lacking=_lacking(row, lacking)) for row in rows
+    ]
     rows.sort(key=lambda row: _order(row, sign))
     names = {name for row in rows for name in row.secondary}
     return ScenarioStanding(
-        scenario, problem, tuple(rows), comparison.paired, comparison.unpaired, tuple(sorted(names))
+        scenario,
+        problem,
+        tuple(rows),
+        comparison.paired,
+        comparison.unpaired,
+        tuple(sorted(names)),
+        anchor,
+        frozen if anchor is None else None,
     )
+
+
+def _gap(row: Row, anchor: Anchor | None, sign: float) -> Estimate | None:
+    """The reference is a constant, so the interval is that of the score."""
+    if row.score is None or anchor is None:
+        return None
+    return replace(row.score, mean=sign * (row.score.mean - anchor.reference.value))
+
+
+def _lacking(row: Row, lacking: Mapping[str, str]) -> str:
+    return "" if row.entry.runs else lacking.get(row.method, "")
 
 
 def _sample(entry: Entry, sign: float) -> statistics.Sample:
@@ -227,6 +278,15 @@ def estimate(values: Sequence[float], of: int) -> Estimate | None:
     if len(finite) < statistics.MINIMUM_SEEDS:
         why = "too few seeds"
     return Estimate(float(statistics.mean(finite)), None if why else width, why, len(finite), of)
+
+
+def _agree(score: Estimate | None, repeat: Sequence[Run]) -> bool:
+    again = estimate([run.value for run in repeat], len(repeat))
+    if score is None or again is None:
+        return False
+    widths = [score.half_width or 0.0, again.half_width or 0.0]
+    enough = min(score.known, again.known) >= statistics.MINIMUM_SEEDS
+    return enough and abs(score.mean - again.mean) <= min(widths)
 
 
 def _known(values: Sequence[float | None]) -> Estimate | None:

@@ -25,11 +25,13 @@ from leaderboard.statistics.contrasts import (
 )
 from leaderboard.statistics.families import (
     ALPHA,
+    FEWEST_SCENARIOS,
     Comparison,
     compare,
     compare_over,
     holm,
     rank_sets,
+    wilcoxon_p,
 )
 from leaderboard.statistics.profiles import TAUS, profile, profile_score
 from leaderboard.statistics.samples import (
@@ -45,6 +47,7 @@ from leaderboard.statistics.samples import (
 __all__ = [
     "ALPHA",
     "CONFIDENCE",
+    "FEWEST_SCENARIOS",
     "MINIMUM_SEEDS",
     "TAUS",
     "Comparison",
@@ -70,4 +73,5 @@ __all__ = [
     "rank_sets",
     "unpaired",
     "welch_p",
+    "wilcoxon_p",
 ]

@@ -1,10 +1,11 @@
 """Curves, scales, fronts, targets and trials: what the pictures are made of."""
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
-from fake_records import record, runs, table
+from fake_records import COST, SELECTION, record, runs, table
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -118,10 +119,6 @@ def test_the_front_is_what_nothing_dominates(points):
 
 
 def test_costs_got_in_two_ways_are_two_pictures():
-    import dataclasses
-
-    from fake_records import COST
-
     measured = dataclasses.replace(COST, energy_provenance="measured", train_flops=10**9)
     records = [r for m in "ab" for r in runs(m, [0.5, 0.6, 0.7], cost=measured)]
     records += [r for m in "cd" for r in runs(m, [0.5, 0.6, 0.7])]
@@ -172,10 +169,6 @@ def tuning_of(records):
 
 
 def tuned(scores, named=()):
-    import dataclasses
-
-    from fake_records import SELECTION
-
     tuning = [
         record(score, phase="tuning", trial=i, seed=1, setting={"lr": 0.1 * (i + 1), "fixed": 3})
         for i, score in enumerate(scores)
@@ -187,8 +180,8 @@ def tuned(scores, named=()):
 
 
 def test_trials_are_those_that_the_selection_names():
-    found = tuning_of([*tuned([0.3, None, 0.2], named=["gone"]), record(0.9, phase="tuning", trial=7,
-                       seed=5)])  # fmt: skip
+    other = record(0.9, phase="tuning", trial=7, seed=5)
+    found = tuning_of([*tuned([0.3, None, 0.2], named=["gone"]), other])
     assert [(t.number, t.mean, t.chosen) for t in found.trials] == [
         (0, 0.3, True), (1, None, False), (2, 0.2, False),
     ]  # fmt: skip

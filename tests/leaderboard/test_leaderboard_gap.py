@@ -5,7 +5,7 @@ from fake_records import runs, table
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leaderboard import board, gap, page, standings
+from leaderboard import board, front_page, gap, standings
 
 HELD_OUT = {
     "alpha": [0.80, 0.81, 0.82, 0.80, 0.81],
@@ -79,7 +79,7 @@ def test_the_order_of_rows_does_not_matter(order):
 
 def pages(found):
     read = board.read(table(found))
-    return page.render(standings.of_board(read), gap.tables(read))
+    return front_page.render(standings.of_board(read), gap.tables(read))
 
 
 def test_the_page_is_there_where_there_is_a_gap_and_only_there():

@@ -1,6 +1,7 @@
 """The changelog, its feed, the downloads and the bibliography."""
 
 import json
+import re
 import time
 import xml.etree.ElementTree as ET
 
@@ -118,8 +119,6 @@ def test_downloads_hold_what_the_pages_show(tmp_path):
 
 
 def test_every_linked_file_is_there(tmp_path):
-    import re
-
     build(write(tmp_path / "results", SOME), tmp_path / "site")
     files = contents(tmp_path / "site")
     for name, content in files.items():

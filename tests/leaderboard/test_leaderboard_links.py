@@ -40,7 +40,7 @@ def test_a_collision_is_told():
 def test_slugs_are_safe_file_names_and_differ(names):
     slugs = [links.slug(name) for name in names]
     assert slugs[0] != slugs[1]
-    assert all(re.fullmatch(r"[a-z0-9~-]{1,60}", slug) for slug in slugs)
+    assert all(re.fullmatch(r"[a-z0-9_~-]{1,60}", slug) for slug in slugs)
 
 
 def test_no_suite_can_take_the_place_of_the_index_or_leave_the_folder():

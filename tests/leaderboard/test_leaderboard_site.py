@@ -14,7 +14,7 @@ from outline import check
 
 from harness.errors import HeldoutError
 from harness.record import Failure
-from leaderboard import board, page, plot, standings
+from leaderboard import board, front_page, page, plot, standings
 from leaderboard.build import MARKER, build
 
 HOSTILE = [
@@ -41,7 +41,7 @@ SOME = (
 
 
 def render(records):
-    return page.render(standings.of_board(board.read(table(records))))
+    return front_page.render(standings.of_board(board.read(table(records))))
 
 
 def words(text):
@@ -138,10 +138,11 @@ def test_secondary_metrics_have_their_own_table():
         record(0.8, seed=i, metrics={"average_accuracy": 0.8, "forgetting": 0.1 + i / 50})
         for i in range(3)
     ]
-    outline = check(render(some)["shapes.html"])
-    head, row = outline.tables[1]["rows"]
-    assert [words(t) for _, _, t in head] == ["Method", "forgetting"]
-    assert words(row[1][2]) == "0.120 ± 0.050"
+    (standing,) = standings.of_board(board.read(table(some))).suites[0].scenarios
+    assert [(f.name, f.digits) for f in page.table(standing).further] == [("forgetting", 3)]
+    found = standing.rows[0].secondary["forgetting"]
+    assert (found.mean, found.half_width) == (pytest.approx(0.12), pytest.approx(0.05, abs=1e-3))
+    assert 'href="scenario-shapes.squares.html"' in render(some)["shapes.html"]
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -156,7 +157,7 @@ def test_hostile_text_is_shown_and_does_nothing(text):
         record(0.5, method=text, seed=4, metrics={text: 1.0}),
     ]  # fmt: skip
     files = [board.DamagedFile(text, text)]
-    pages = page.render(standings.of_board(board.read(table(SOME + hostile), files)))
+    pages = front_page.render(standings.of_board(board.read(table(SOME + hostile), files)))
     for name, html in pages.items():
         assert Path(name).name == name
         check(html)
@@ -286,7 +287,7 @@ def test_a_failing_build_leaves_the_old_site(tmp_path, monkeypatch):
     results = write(tmp_path / "results", SOME)
     build(results, tmp_path / "site")
     before = contents(tmp_path / "site")
-    monkeypatch.setattr(page, "render", lambda *_: {"no/such/folder.html": ""})
+    monkeypatch.setattr(front_page, "render", lambda *_: {"no/such/folder.html": ""})
     with pytest.raises(HeldoutError, match="cannot write the site"):
         build(results, tmp_path / "site")
     assert contents(tmp_path / "site") == before

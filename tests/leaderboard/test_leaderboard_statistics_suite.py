@@ -146,6 +146,17 @@ def test_an_improvement_that_never_fails_has_no_interval():
     assert ties.value == 0.5
 
 
+def test_other_scenarios_are_spoken_of_from_ten_on():
+    rng = np.random.default_rng(5)
+    means = rng.normal(size=(3, 12)) + np.array([[0.0], [0.0], [4.0]])
+    p = statistics.wilcoxon_p(means)
+    raw = [scipy.stats.wilcoxon(means[i], means[j]).pvalue for i, j in [(0, 1), (0, 2), (1, 2)]]
+    assert p[[0, 0, 1], [1, 2, 2]] == pytest.approx(statistics.holm(raw))
+    assert statistics.wilcoxon_p(np.ones((2, 10))).tolist() == [[1, 1], [1, 1]]
+    with pytest.raises(ValueError, match="9 scenarios say nothing of others"):
+        statistics.wilcoxon_p(means[:, :9])
+
+
 # --- profiles -----------------------------------------------------------------------------------
 
 
