@@ -51,6 +51,11 @@ def setting(value: object) -> str:
     return name(str(value))
 
 
+def fixed(value: float, digits: int) -> str:
+    """A number on a scale of order 1: so many digits after the point, however small it is."""
+    return f"{round(value, digits) + 0.0:,.{digits}f}".replace("-", "−")
+
+
 def signed(value: float, digits: int) -> str:
     """A difference, with its sign."""
     return number(value, digits) if value < 0 else f"+{number(value, digits)}"

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from leaderboard import formats, links, markup, page, plot, statistics
+from leaderboard import formats, links, markup, page, panels, plot, statistics, workloads
 from leaderboard.anchors import Anchor
 from leaderboard.overall import Cell, Overall, State, Total
 from leaderboard.page import Badge
@@ -89,6 +89,8 @@ def render(standings: Standings, standing: SuiteStanding, overall: Overall) -> s
             tables=[page.table(scenario) for scenario in standing.scenarios],
             command=page.example(standing),
             judged=judged,
+            targets=workloads.of_suite(standing, overall),
+            panels=panels,
             home=links.INDEX,
         )
     )
@@ -190,7 +192,7 @@ def table(overall: Overall) -> Table | None:
     return Table(
         tuple(group for group in groups if group.lines),
         axis,
-        page.digits_of([total.score for total in shown]),
+        max(2, page.digits_of([total.score for total in shown])),
         references(overall),
         any(total.middle for total in shown),
     )

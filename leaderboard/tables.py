@@ -32,7 +32,7 @@ class Plain:
 def of_suite(overall: Overall) -> list[Plain]:
     """A table per group of the suite's page, in its order."""
     every = [*(t for d in overall.divisions for t in d.totals), *overall.unranked]
-    digits = page.digits_of([total.score for total in every])
+    digits = max(2, page.digits_of([total.score for total in every]))
     parts = [(f"over {', '.join(d.scenarios)}", d.totals) for d in overall.divisions]
     parts += [("not ranked", overall.unranked)] if overall.unranked else []
     heads = (
