@@ -114,7 +114,10 @@ def of_suite(standing: SuiteStanding) -> Overall:
     for names in sorted(set(own.values()), key=lambda names: (-len(names), names)):
         members = [line for line in complete if set(names) <= set(own[line])]
         if len(members) > 1:
-            parts = [_total(m, rows[m], samples[m], frozen, names) for m in members]
+            parts = [
+                totals[m] if own[m] == names else _total(m, rows[m], samples[m], frozen, names)
+                for m in members
+            ]
             divisions.append(_division(names, parts, [samples[m] for m in members]))
     ranked = {total.method for division in divisions for total in division.totals}
     alone = {line for line in complete if line[0] not in ranked}
@@ -263,7 +266,7 @@ def _division(
     return Division(
         names,
         tuple(ranked[k] for k in order),
-        statistics.compare_over([table[k] for k in order]),
+        comparison.ordered(order),
         _elsewhere(table),
     )
 

@@ -33,6 +33,18 @@ class Comparison:
         """(K, 2) the rank set of each method: first and last place it can claim."""
         return rank_sets(self.better)
 
+    def ordered(self, order: Sequence[int]) -> Comparison:
+        """The same with the methods in another order."""
+        here = np.ix_(order, order)
+        return Comparison(
+            self.difference[here],
+            self.half_width[here],
+            self.p[here],
+            self.better[here],
+            self.paired,
+            self.unpaired,
+        )
+
 
 def holm(p: npt.ArrayLike) -> Reals:
     """(..., pairs) -> (..., pairs) p adjusted by Holm's step-down; the last axis is one family."""
@@ -94,19 +106,31 @@ def wilcoxon_p(means: npt.ArrayLike) -> Reals:
     The other estimand: "on scenarios like these". The unit is the scenario, the test that of
     F. Wilcoxon, 1945, by signed ranks. ValueError with fewer than FEWEST_SCENARIOS scenarios.
     """
-    from scipy.stats import wilcoxon  # takes half a second to load
-
     x = np.asarray(means, np.float64)
     count, scenarios = x.shape
     if scenarios < FEWEST_SCENARIOS:
         raise ValueError(f"{scenarios} scenarios say nothing of others; {FEWEST_SCENARIOS} may")
     pairs = np.triu_indices(count, 1)
-    raw = [
-        1.0 if (x[i] == x[j]).all() else float(wilcoxon(x[i], x[j]).pvalue)
-        for i, j in zip(*pairs, strict=True)
-    ]
     p = np.ones((count, count))
-    p[pairs] = p.T[pairs] = holm(raw) if raw else []
+    p[pairs] = p.T[pairs] = holm(_signed_rank_p(x[pairs[0]] - x[pairs[1]]))
+    return p
+
+
+def _signed_rank_p(differences: Reals) -> Reals:
+    """(pairs, S) -> (pairs,): exact up to 50 scenarios without ties, else the normal limit.
+
+    Which of the two depends on the pair alone, never on the others; a pair that is equal
+    everywhere has a p of 1.
+    """
+    from scipy.stats import wilcoxon  # takes half a second to load
+
+    size = np.sort(np.abs(differences), axis=-1)
+    tied = (size[:, 0] == 0) | (np.diff(size, axis=-1) == 0).any(axis=-1)
+    exact = ~tied & (size.shape[-1] <= 50)
+    p = np.ones(len(differences))
+    for rows, method in ((exact, "exact"), (~exact & (size[:, -1] > 0), "asymptotic")):
+        if rows.any():
+            p[rows] = wilcoxon(differences[rows], method=method, axis=-1).pvalue
     return p
 
 

@@ -152,6 +152,9 @@ def test_other_scenarios_are_spoken_of_from_ten_on():
     p = statistics.wilcoxon_p(means)
     raw = [scipy.stats.wilcoxon(means[i], means[j]).pvalue for i, j in [(0, 1), (0, 2), (1, 2)]]
     assert p[[0, 0, 1], [1, 2, 2]] == pytest.approx(statistics.holm(raw))
+    tied = np.round(means, 0)
+    expected = scipy.stats.wilcoxon(tied[0], tied[2], method="asymptotic").pvalue
+    assert statistics.wilcoxon_p(tied[[0, 2]])[0, 1] == pytest.approx(expected)
     assert statistics.wilcoxon_p(np.ones((2, 10))).tolist() == [[1, 1], [1, 1]]
     with pytest.raises(ValueError, match="9 scenarios say nothing of others"):
         statistics.wilcoxon_p(means[:, :9])
