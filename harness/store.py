@@ -227,10 +227,16 @@ def read_table(root: Path) -> tuple[pa.Table, list[Damage]]:
 
 def _distinct(table: pa.Table) -> pa.Table:
     """Sorted by key; of rows with one key, the one whose file comes first by name."""
-    table = table.sort_by([("key", "ascending"), ("file", "ascending")]).drop_columns(["file"])
+    table = _sorted(table).drop_columns(["file"])
     keys = table["key"].to_pylist()
     keep = [i for i, key in enumerate(keys) if i == 0 or key != keys[i - 1]]
     return table if len(keep) == len(keys) else table.take(keep)
+
+
+def _sorted(table: pa.Table) -> pa.Table:
+    """By key, then file; the table itself where it is, since a copy of all curves is large."""
+    order = pc.sort_indices(table, [("key", "ascending"), ("file", "ascending")]).to_numpy()
+    return table if bool((order[1:] > order[:-1]).all()) else table.take(pa.array(order))
 
 
 def _slim(table: pa.Table) -> pa.Table:
@@ -298,7 +304,7 @@ def _merge(rows: pa.Table, fresh: list[tuple[str, pa.Table]]) -> pa.Table:
     for name, table in fresh:
         column = pa.array([name] * table.num_rows, pa.string())
         parts.append(table.append_column("file", column).cast(_cache_schema()))
-    return pa.concat_tables(parts).combine_chunks()
+    return _sorted(pa.concat_tables(parts).combine_chunks())
 
 
 def _save_cache(root: Path, rows: pa.Table, files: dict[str, str]) -> None:
