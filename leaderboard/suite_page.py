@@ -100,9 +100,9 @@ def sentence(standing: SuiteStanding, overall: Overall) -> str:
         return page.sentence(standing)
     if not overall.divisions:
         return (
-            "Nothing is ranked over the scenarios, since no two methods have the same ones: a line is "
-            f"a method's mean difference to the frozen reference ({references(overall)}) over the "
-            "scenarios that apply to it."
+            "Nothing is ranked over the scenarios, since no two methods have the same ones: each "
+            f"line is a method's mean difference to the frozen reference ({references(overall)}) "
+            "over the scenarios that apply to it."
         )
     counts = [(len(d.totals), len(d.scenarios)) for d in overall.divisions]
     first = f"{counts[0][0]} methods are ranked over {formats.quantity(counts[0][1], 'scenario')}"
@@ -110,8 +110,8 @@ def sentence(standing: SuiteStanding, overall: Overall) -> str:
     seeds = formats.between(n for d in overall.divisions for t in d.totals for n in t.seeds)
     return (
         f"{groups}, by mean difference to the frozen reference ({references(overall)}) with "
-        f"{seeds} seeds on each scenario: pairwise t tests {_pairing(overall)}, Holm-corrected over "
-        f"all pairs of a group at {100 * statistics.ALPHA:g}\u00a0%."
+        f"{seeds} seeds on each scenario: pairwise t tests {_pairing(overall)}, Holm-corrected "
+        f"over all pairs of a group at {100 * statistics.ALPHA:g}\u00a0%."
     )
 
 

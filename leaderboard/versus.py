@@ -1,4 +1,4 @@
-"""Two methods against each other: difference, interval and verdict, per scenario and over a suite."""
+"""Two methods against each other, per scenario and over a suite: difference, interval, verdict."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def compare(standing: SuiteStanding, one: str, two: str) -> list[Difference]:
     found = [(s, _row(s, one), _row(s, two)) for s in standing.scenarios]
     tested = {s.scenario.name: _samples(s, a, b) for s, a, b in found if _usable(a) and _usable(b)}
     contrasts = {name: statistics.over([_terms(*pair)]) for name, pair in tested.items()}
-    adjusted = statistics.holm([float(c.p) for c in contrasts.values()]) if contrasts else []
-    p = dict(zip(contrasts, map(float, adjusted), strict=True))
+    adjusted = statistics.holm([float(contrast.p) for contrast in contrasts.values()])
+    p = {name: float(value) for name, value in zip(contrasts, adjusted, strict=True)}
     lines = []
     for scenario, a, b in found:
         name = scenario.scenario.name

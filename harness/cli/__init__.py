@@ -15,6 +15,8 @@ COMMANDS = {
     "list": "List suites, scenarios or methods.",
     "show": "Show one suite, scenario or method.",
     "results": "Summarise the records of a results folder.",
+    "compare": "Compare two methods: difference, interval and verdict.",
+    "export": "Write the records as one tidy table, e.g. for pandas.",
     "reproduce": "Run numbers that others have reported and compare.",
     "data": "Say which data sets the scenarios need and where they are.",
     "doctor": "Say what this machine can measure, isolate and accelerate.",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from harness.cli import OK, options
+from harness.cli import OK, SOME_FAILED, options
 
 
 @click.group("leaderboard")
@@ -115,4 +116,75 @@ def describe(results: Path) -> int:
     for name, method_hash in lost:
         if (name, method_hash) not in known:
             click.echo(f"no source at hand for {name!r} {method_hash[:12]}", err=True)
+    return OK
+
+
+@command.command("show")
+@click.argument("place", metavar="SUITE[/SCENARIO]")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["plain", "markdown", "latex", "csv"]),
+    default="plain",
+    show_default=True,
+    help="CSV has all digits, the others those of the page.",
+)
+@options.results
+def show(place: str, form: Any, results: Path) -> int:  # fmt: skip
+    """Print the table of a suite, or of one of its scenarios, with the numbers of the site.
+
+    A suite for which nothing is frozen has no table of its own; its scenarios' tables are printed.
+
+    \b
+    Example:
+      bench leaderboard show energy
+      bench leaderboard show energy/digits-mlp-2 --format latex
+    """
+    from leaderboard import overall, suite_page, tables
+    from leaderboard.lookup import scenario_of, suite_of
+
+    standing = suite_of(results, place.partition("/")[0])
+    found = overall.of_suite(standing)
+    if "/" in place:
+        shown = [tables.of_scenario(scenario_of(standing, place))]
+    elif found.anchors:
+        shown = tables.of_suite(found)
+        if form in ("plain", "markdown"):
+            click.echo(f"{suite_page.sentence(standing, found)}\n")
+    else:
+        shown = [tables.of_scenario(scenario) for scenario in standing.scenarios]
+    click.echo(tables.text(shown, form))
+    if "/" not in place:
+        for what, type_ in suite_page.notices(standing, found):
+            click.echo(f"{what} Type: {type_}", err=True)
+    return OK
+
+
+@command.command("check")
+@options.results
+@click.option(
+    "--site", type=click.Path(path_type=Path), default=Path("site"), show_default=True,
+    help="Folder of the site to check.",
+)  # fmt: skip
+def check(results: Path, site: Path) -> int:
+    """Say whether a site is what the results give, byte for byte. Exit code 1 if it is not.
+
+    \b
+    Example:
+      bench leaderboard check --results results --site site
+    """
+    from leaderboard.check import check as check_site
+
+    found = check_site(results, site)
+    for what, names in (
+        ("differs from a rebuild", found.changed),
+        ("is missing", found.missing),
+        ("is not built from these results", found.foreign),
+    ):
+        for name in names:
+            click.echo(f"{site / name} {what}", err=True)
+    if not found.same:
+        click.echo(f"build it again: bench leaderboard build --results {results} --out {site}")
+        return SOME_FAILED
+    click.echo(f"{site} is what {results} gives: {found.files} files, byte for byte")
     return OK

@@ -1,0 +1,56 @@
+"""`bench compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from tabulate import tabulate
+
+from harness.cli import OK, options
+
+
+@click.command("compare")
+@click.argument("one", metavar="A")
+@click.argument("two", metavar="B")
+@click.option("--suite", required=True, help="The suite whose evaluation runs are compared.")
+@options.results
+def command(one: str, two: str, suite: str, results: Path) -> int:
+    """Compare two methods: difference, interval and verdict, per scenario and over the suite.
+
+    Above 0 method A is better. Verdicts are t tests, by seed where both have the same seeds; the
+    scenarios are one family, Holm-corrected at 5 %. Over the suite the difference is between
+    scores normalised by its frozen constants.
+
+    \b
+    Example:
+      bench compare er finetune --suite continual
+    """
+    from leaderboard import formats, versus
+    from leaderboard.lookup import suite_of
+
+    standing = suite_of(results, suite)
+    lines = versus.compare(standing, one, two)
+    widths = [line.half_width for line in lines if line.half_width]
+    digits = formats.decimals(widths, [line.difference or 0.0 for line in lines])
+    rows = [
+        [
+            line.place,
+            "" if line.difference is None else formats.signed(line.difference, digits),
+            "" if line.half_width is None else formats.number(line.half_width, digits),
+            "" if line.improvement is None else f"{line.improvement:.2f}",
+            formats.between(line.seeds),
+            "" if line.p is None else "< .001" if line.p < 0.001 else f"{line.p:.3f}",
+            line.verdict,
+        ]
+        for line in lines
+    ]
+    heads = ["", f"{one} - {two}", "± 95 %", "share of wins", "runs", "p", "verdict"]
+    click.echo(tabulate(rows, heads, "simple", disable_numparse=True))
+    if not any(line.place == versus.SUITE for line in lines):
+        click.echo(
+            "nothing over the suite: no scenario that both have is frozen; type: "
+            f"bench leaderboard freeze {suite} --reference METHOD",
+            err=True,
+        )
+    return OK
