@@ -7,8 +7,8 @@ external/hardware.py), so the energy of a window is TDP x CPU seconds / number o
 and the number of CPUs from its offline tracker, once, and the CPU seconds from each run's own
 process: runs in parallel are billed apart, a sleeping method costs nothing, and short runs are not
 lost between two samples. Memory is left out: the tracker's 5 W per assumed module says nothing
-about a method. Such a figure is `estimated` where CodeCarbon knows the CPU, and `constant` where its
-power is a guess: CPU seconds times a number that says nothing about this machine.
+about a method. Such a figure is `estimated` where CodeCarbon knows the CPU, and `constant` where
+its power is a guess: CPU seconds times a number that says nothing about this machine.
 """
 
 from __future__ import annotations
