@@ -55,7 +55,7 @@ class SharedArray:
             raise ChannelError(f"arrays of {self.dtype} cannot be handed over")
         self.fd = os.memfd_create("heldout", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         native = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
-        view = memoryview(native.reshape(-1).view(np.uint8))
+        view = native.reshape(-1).view(np.uint8).data
         while view:
             view = view[os.write(self.fd, view) :]
         fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, _SEALS)

@@ -15,6 +15,7 @@ COMMANDS = {
     "list": "List suites, scenarios or methods.",
     "show": "Show one suite, scenario or method.",
     "results": "Summarise the records of a results folder.",
+    "pack": "Put the runs of each method into one file.",
     "reproduce": "Run numbers that others have reported and compare.",
     "data": "Say which data sets the scenarios need and where they are.",
     "doctor": "Say what this machine can measure, isolate and accelerate.",
