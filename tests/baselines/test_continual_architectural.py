@@ -473,7 +473,7 @@ def test_masks_keep_their_size_and_move(growth: str) -> None:
 # --- whole streams -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", ["bic", "dgr", "nmc", "semantic_head", "view_batch"])
+@pytest.mark.parametrize("method", ["bic", "dgr", "nmc", "semantic_head", "view_batch", "wa"])
 def test_classes_are_told_apart_that_fine_tuning_forgets(run, method: str) -> None:
     assert score(run, method, CLASS) > 0.4  # fine-tuning knows the last pair: 0.2
 
