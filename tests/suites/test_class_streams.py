@@ -136,6 +136,12 @@ def test_networks_answer_per_class_and_mask_other_tasks(network, heads):
     assert not any("active" in name for name in model.state_dict())
 
 
+def test_a_residual_network_takes_flat_images_too():
+    torch.manual_seed(0)
+    model, x = reduced_resnet18(3, 4, 5).eval(), torch.rand(2, 3, 16, 16)
+    assert torch.equal(model.layers(x.flatten(1)), model(x))
+
+
 def test_reduced_resnet_has_the_size_of_the_papers():
     """1,109,240 weights before the head, with 20 channels: counted by hand, stage by stage."""
     model = reduced_resnet18(3, 20, 10)

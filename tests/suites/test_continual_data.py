@@ -100,6 +100,13 @@ def test_a_method_runs_on_images_of_the_full_tier(made_up, run, name, tasks):
     assert len(record.quality_matrix) == tasks
 
 
+@pytest.mark.parametrize("method", ["nmc", "icarl", "fscil_tricks"])
+def test_methods_of_features_run_on_a_residual_network(made_up, run, method):
+    summary = run(method, place="continual/split-cifar10-task", tier="full", budget={"steps": "1"})
+    (record,) = summary.results[0].evaluation
+    assert record.status == "ok", record.failure
+
+
 @pytest.mark.parametrize(
     "name", [n for n, s in SCENARIOS.items() if s.tier == "full" and s.sources]
 )
