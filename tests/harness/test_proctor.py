@@ -234,3 +234,19 @@ def test_law_6_counts_that_are_no_numbers_are_a_failure(run, method_file):
     (record,) = run(method_file(after=lie)).results[0].evaluation
     assert record.failure.kind == "contract"
     assert "counts that are no numbers" in record.failure.reason
+
+
+def test_law_3_batch_normalisation_learns_nothing_from_test_inputs(method_file, run):
+    mine = method_file(
+        start="self.norm = torch.nn.BatchNorm1d(64)",
+        before="assert self.norm.training and self.model.training",
+        step="self.norm(torch.cat([x, x]))\nself.mean = self.norm.running_mean.clone()",
+        after="assert self.norm.training",
+        predict="""
+            assert not (self.norm.training or self.model.training)
+            self.norm(inputs)
+            assert torch.equal(self.norm.running_mean, self.mean)
+        """,
+    )
+    (record,) = run(mine).results[0].evaluation
+    assert record.status == "ok", record.failure
