@@ -27,12 +27,17 @@ def diagonal(
     Networks with other than linear layers take `chunk` samples at a time: memory is then
     chunk x labels x parameters.
     """
-    with torch.no_grad():
-        active = model(inputs[:1], task)[0].isfinite().nonzero().squeeze(1)  # (C,) labels
-    linear = _linear_layers(model)
-    if linear is None:
-        return _by_samples(model, inputs, task, active, chunk)
-    return _by_layers(model, linear, inputs, task, active)
+    training = model.training
+    model.eval()  # batch normalisation must not change while it is looked at, nor mix samples
+    try:
+        with torch.no_grad():
+            active = model(inputs[:1], task)[0].isfinite().nonzero().squeeze(1)  # (C,) labels
+        linear = _linear_layers(model)
+        if linear is None:
+            return _by_samples(model, inputs, task, active, chunk)
+        return _by_layers(model, linear, inputs, task, active)
+    finally:
+        model.train(training)
 
 
 def _linear_layers(model: nn.Module) -> dict[str, nn.Linear] | None:

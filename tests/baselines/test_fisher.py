@@ -68,6 +68,29 @@ def test_equals_the_reference_where_not_all_layers_are_linear(inputs: Tensor, ch
         torch.testing.assert_close(value, expected[name], rtol=1e-10, atol=1e-15)
 
 
+def test_batch_normalisation_is_looked_at_and_not_changed(inputs: Tensor) -> None:
+    class Normalised(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm, self.head = nn.BatchNorm1d(6), nn.Linear(6, 3)
+
+        def forward(self, x: Tensor, task: int | None = None) -> Tensor:
+            return self.head(self.norm(x))
+
+    torch.manual_seed(5)
+    model = Normalised().double()
+    model(inputs)  # there is something to have learned
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    found = fisher.diagonal(model, inputs)
+    assert model.training
+    assert model.norm.training
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name])
+    expected = reference(model.eval(), inputs, None)
+    for name, value in found.items():
+        torch.testing.assert_close(value, expected[name], rtol=1e-10, atol=1e-15)
+
+
 def test_batches_of_linear_layers_add_up(monkeypatch: pytest.MonkeyPatch, inputs: Tensor) -> None:
     whole = fisher.diagonal(network(None), inputs)
     monkeypatch.setattr(fisher, "BATCH", 5)
