@@ -205,7 +205,7 @@ class Candidate:
         options = {"task": message.data["task"]} if takes_task else {}
 
         def predict(inputs: Tensor) -> Any:
-            with _named_verb("predict"):
+            with _named_verb("predict"), _answering(self._method):
                 return self._method.predict(inputs, **options)
 
         with self._predicting():
@@ -292,6 +292,24 @@ def _named_verb(verb: str) -> Iterator[None]:
         traceback.print_exc()
         kind, reason = explained(error)
         raise RunFailure(kind, f"{verb} raised {reason}") from error
+
+
+@contextlib.contextmanager
+def _answering(method: Any) -> Iterator[None]:
+    """Put the networks that a method holds into eval mode, and back afterwards.
+
+    In training mode, batch normalisation answers by what other test inputs look like, and learns
+    from them.
+    """
+    attributes = getattr(method, "__dict__", {}).values()
+    held = [value for value in attributes if isinstance(value, nn.Module)]
+    modules = [module for network in held for module in network.modules()]
+    modes = [module.training for module in modules]
+    for module in modules:
+        module.training = False
+    yield
+    for module, mode in zip(modules, modes, strict=True):
+        module.training = mode
 
 
 @contextlib.contextmanager

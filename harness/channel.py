@@ -54,7 +54,8 @@ class SharedArray:
         if self.dtype not in DTYPES:
             raise ChannelError(f"arrays of {self.dtype} cannot be handed over")
         self.fd = os.memfd_create("heldout", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        view = memoryview(array.astype(array.dtype.newbyteorder("="), copy=False).tobytes())
+        native = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+        view = native.reshape(-1).view(np.uint8).data
         while view:
             view = view[os.write(self.fd, view) :]
         fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, _SEALS)

@@ -351,8 +351,9 @@ class DataSource:
     splits: tuple[str, ...]
     columns: tuple[str, ...]  # that are read; of images: the image, then the label
     licence: str
-    shape: tuple[int, ...] = ()  # of an image: (H, W), or (H, W, 3) in colour
+    shape: tuple[int, ...] = ()  # of an image: (H, W), or (H, W, 3) in colour; (): they differ
     classes: int = 0  # labels run from 0 to classes - 1
+    url: str = ""  # where a person gets it, if the hub does not have it like this
 
 
 @dataclass(frozen=True)

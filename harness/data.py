@@ -2,7 +2,8 @@
 
 A local copy is a folder (`bench --data DIR`, or the variable HELDOUT_DATA) laid out like the hub:
 
-    DIR/<owner>/<name>/<configuration>/<split>-00000-of-00001.parquet     or .arrow
+    DIR/<owner>/<name>/<configuration>/<split>-00000-of-00001.parquet     or .arrow; the hub calls
+                                             the folder of a configuration "default" also "data"
     DIR/<owner>/<name>/<configuration>/<split>/<class>/<image>.png        an image folder
     DIR/<owner>/<name>/<configuration>/<split>-images-idx3-ubyte.gz       and -labels-idx1-, idx
 
@@ -18,7 +19,7 @@ import os
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -86,6 +87,8 @@ def find(source: DataSource, split: str) -> Copy | None:
     if not folder.is_dir():
         raise DataError(f"{VARIABLE}={folder}: no such folder; name the one that holds the data")
     place = folder / source.id / source.config
+    if source.config == "default" and not place.is_dir():
+        place = folder / source.id / "data"  # what `hf download` makes of it
     for kind in ("parquet", "arrow"):
         files = sorted(place.glob(f"{split}-*.{kind}")) or sorted(place.glob(f"{split}.{kind}"))
         if files:
@@ -123,6 +126,8 @@ def locate(source: DataSource, split: str) -> Copy:
     found = find(source, split)
     if found is not None:
         return found
+    if source.url:
+        raise DataError(_missing(source, split, f"the hub has none like this: see {source.url}"))
     if os.environ.get("HF_HUB_OFFLINE") == "1":
         raise DataError(_missing(source, split, "HF_HUB_OFFLINE=1 forbids asking the hub"))
     import datasets
@@ -139,7 +144,8 @@ def locate(source: DataSource, split: str) -> Copy:
 def _missing(source: DataSource, split: str, why: str) -> str:
     there = root()
     where = f"not in {there}" if there else f"{VARIABLE} names no local copy"
-    wanted = f"DIR/{source.id}/{source.config}/{split}-00000-of-00001.parquet"
+    file = f"{split}/<class>/<image>.png" if source.url else f"{split}-00000-of-00001.parquet"
+    wanted = f"DIR/{source.id}/{source.config}/{file}"
     return (
         f"{source.id}, split {split!r}: {where}, and {why}; put it at {wanted} and set "
         f"{VARIABLE}=DIR; see: bench data status"
@@ -169,9 +175,10 @@ def samples(copy: Copy) -> Iterator[tuple[Any, int]]:
             yield path, classes[path.parent.name]
     else:
         image, label = copy.source.columns[:2]
-        table = _table(copy)
-        for picture, value in zip(table[image], table[label], strict=True):
-            yield picture.as_py()["bytes"], int(value.as_py())
+        for path in copy.files:  # one at a time: all together may not fit into memory
+            table = _table(replace(copy, files=(path,)))
+            for picture, value in zip(table[image], table[label], strict=True):
+                yield picture.as_py()["bytes"], int(value.as_py())
 
 
 def _table(copy: Copy) -> Any:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from harness import source, store
+from harness import atomic, source, store
 from harness.errors import HeldoutError
 from harness.fingerprint import of_source
 from harness.registry import MethodEntry
@@ -98,7 +98,7 @@ def write(root: Path, description: Description) -> bool:
     )  # fmt: skip
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        store.write_atomically(path, sink.getvalue().to_pybytes(), replace=True)
+        atomic.write(path, sink.getvalue().to_pybytes(), replace=True)
     except OSError as error:
         raise HeldoutError(f"cannot write {path} ({error.strerror})") from error
     return True

@@ -41,7 +41,9 @@ def examine_energy(
         rows.append(("", "such runs run alone, whatever --jobs says: counters see the machine"))
         rows.append(("believe", "windows of 5 s and more; shorter ones are marked short"))
     elif rate is not None:
-        rows.append(("a run on the CPU", f"estimated: {rate:g} J per CPU second, {model.source}"))
+        rows.append(
+            ("a run on the CPU", f"{model.provenance}: {rate:g} J per CPU second, {model.source}")
+        )
         rows.append(("believe", "nothing beyond CPU seconds: the figure is those times a constant"))
         rows.append(("", "it tells no memory traffic, no frequency, no idle power"))
     else:
@@ -71,7 +73,9 @@ def examine() -> list[tuple[str, str]]:
     counter = ", ".join(c.component for c in counters.find()) or "none readable"
     believed = "unknown: no figure is shown"
     if energy.tdp_watts is not None:
-        believed = f"estimated: {energy.source}, {energy.tdp_watts:g} W for {energy.cpus} CPUs"
+        believed = (
+            f"{energy.provenance}: {energy.source}, {energy.tdp_watts:g} W for {energy.cpus} CPUs"
+        )
     return [
         (
             "processor",

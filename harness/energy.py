@@ -7,7 +7,8 @@ external/hardware.py), so the energy of a window is TDP x CPU seconds / number o
 and the number of CPUs from its offline tracker, once, and the CPU seconds from each run's own
 process: runs in parallel are billed apart, a sleeping method costs nothing, and short runs are not
 lost between two samples. Memory is left out: the tracker's 5 W per assumed module says nothing
-about a method. Such a figure is `estimated`.
+about a method. Such a figure is `estimated` where CodeCarbon knows the CPU, and `constant` where
+its power is a guess: CPU seconds times a number that says nothing about this machine.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
-from harness.record import Cost
+from harness.record import Cost, Provenance
 
 GUESSED_WATTS = 4.0  # what CodeCarbon assumes per thread of a CPU that it does not know
 DRIFT = 0.1  # of idle power around a run, above which a measurement says so
@@ -39,6 +40,14 @@ class HardwareModel:
     cpus: int  # logical
     counter: str | None  # a hardware counter it could read, e.g. "RAPL"
     source: str  # versions, or why there is no model
+    guessed: bool = False  # whether the CPU is not known, and its power a constant per thread
+
+    @property
+    def provenance(self) -> Provenance:
+        """What a figure of this model may be called."""
+        if self.tdp_watts is None:
+            return "unknown"
+        return "constant" if self.guessed else "estimated"
 
     def joules_per_cpu_second(self, device: str) -> float | None:
         """The model's one number; None where there is no model."""
@@ -55,7 +64,7 @@ class HardwareModel:
             cost,
             energy_joules=joules,
             energy_net_joules=joules,
-            energy_provenance="estimated",
+            energy_provenance=self.provenance,
             energy_detail=f"CPU only: {self.tdp_watts:g} W thermal design power x training CPU "
             f"seconds / {self.cpus} CPUs ({self.source}); memory, disks and idle power left out",
         )
@@ -169,9 +178,10 @@ def ask_codecarbon() -> HardwareModel:
     for hardware in tracker._hardware:
         if isinstance(hardware, CPU):
             tdp, cpus = float(hardware._tdp), os.cpu_count() or 1
-            if tdp == GUESSED_WATTS * cpus:
+            guessed = tdp == GUESSED_WATTS * cpus
+            if guessed:
                 source += f"; CPU not in its list, so {GUESSED_WATTS:g} W per thread is a guess"
-            return HardwareModel(hardware.get_model(), tdp, cpus, counter, source)
+            return HardwareModel(hardware.get_model(), tdp, cpus, counter, source, guessed)
     return HardwareModel(None, None, os.cpu_count() or 1, counter, f"{source}, no CPU model")
 
 

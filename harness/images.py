@@ -7,6 +7,7 @@ import io
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,18 +35,22 @@ def cache_folder() -> Path:
     return Path(os.environ.get("HELDOUT_CACHE") or Path.home() / ".cache" / "heldout")
 
 
-def load(source: DataSource, split: str) -> Images:
+def load(source: DataSource, split: str, size: int | None = None) -> Images:
     """The images of a split and their labels.
+
+    With `size`, images are scaled until their shorter side has so many pixels, and their middle is
+    cut out: (N, size, size, 3). A source that declares no shape needs one.
 
     Raises DataError, naming the file, for data that is missing, damaged, empty or not of the
     shape and labels that the source declares.
     """
     copy = locate(source, split)
     content = copy.fingerprint()
-    folder = cache_folder() / f"images-{_FORMAT}-{content[:32]}"
+    scaled = "" if size is None else f"-{size}"
+    folder = cache_folder() / f"images-{_FORMAT}-{content[:32]}{scaled}"
     found = _mapped(folder)
     if found is None:
-        pixels, labels = _decoded(source, copy.files[0], list(samples(copy)))
+        pixels, labels = _decoded(source, copy.files[0], samples(copy), size)
         _keep(folder, pixels, labels)
         found = _mapped(folder) or (pixels, labels)  # the cache only saves time
     for array in found:
@@ -58,13 +63,17 @@ def fingerprint(source: DataSource, split: str) -> str:
     return locate(source, split).fingerprint()
 
 
-def _decoded(source: DataSource, file: Path, pairs: list[tuple[Any, int]]) -> tuple[Array, Array]:
+def _decoded(
+    source: DataSource, file: Path, pairs: Iterable[tuple[Any, int]], size: int | None = None
+) -> tuple[Array, Array]:
     """All images as one array, checked against what the source declares."""
     shape = source.shape
-    pixels = np.empty((len(pairs), *shape), np.uint8)
+    kept = shape if size is None else (size, size, 3)
+    pixels: list[Array] = []
+    labels: list[int] = []
     for i, (image, label) in enumerate(pairs):
-        array = _pixels(image, colour=len(shape) == 3, where=f"{file}, sample {i}")
-        if array.shape != shape:
+        array = _pixels(image, colour=len(kept) == 3, where=f"{file}, sample {i}")
+        if shape and array.shape != shape:
             raise DataError(
                 f"{file}, sample {i}: an image of shape {array.shape}; {source.id} has {shape}"
             )
@@ -72,8 +81,18 @@ def _decoded(source: DataSource, file: Path, pairs: list[tuple[Any, int]]) -> tu
             raise DataError(
                 f"{file}, sample {i}: the label {label}; {source.id} has 0 to {source.classes - 1}"
             )
-        pixels[i] = array
-    return pixels, np.array([label for _, label in pairs], np.int64)
+        pixels.append(array if size is None else _scaled(array, size))
+        labels.append(label)
+    stacked = np.stack(pixels) if pixels else np.empty((0, *kept), np.uint8)
+    return stacked, np.array(labels, np.int64)
+
+
+def _scaled(array: Array, size: int) -> Array:
+    """The middle square of an image (H, W, 3), its side made `size` pixels."""
+    from PIL import Image, ImageOps
+
+    fitted = ImageOps.fit(Image.fromarray(array), (size, size), Image.Resampling.BILINEAR)
+    return np.asarray(fitted)
 
 
 def _pixels(image: Any, *, colour: bool, where: str) -> Array:

@@ -17,7 +17,7 @@ Phase = Literal["tuning", "evaluation", "reproduction"]
 Protocol = Literal["heldout", "conventional", "untuned"]
 Status = Literal["ok", "failed"]
 Isolation = Literal["process", "inline"]
-Provenance = Literal["measured", "estimated", "unknown"]
+Provenance = Literal["measured", "estimated", "constant", "unknown"]
 
 
 @dataclass(frozen=True)

@@ -18,11 +18,14 @@ MAX_REPETITIONS = 60
 
 
 def wanted(outcome: Outcome, window_seconds: float) -> int:
-    """How many repetitions fill the window; 0 where the first pass is long enough, or failed."""
+    """How many passes after the first, a warm-up that counts for nothing, fill the window.
+
+    One at least; 0 where there is no window, or where the first pass failed.
+    """
     seconds = outcome.cost.train_seconds
-    if outcome.failure is not None or not seconds or seconds >= window_seconds:
+    if outcome.failure is not None or not seconds or not window_seconds:
         return 0
-    return min(math.ceil(window_seconds / seconds), MAX_REPETITIONS)
+    return max(1, min(math.ceil(window_seconds / seconds), MAX_REPETITIONS))
 
 
 def same(one: Outcome, other: Outcome) -> bool:

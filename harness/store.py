@@ -1,19 +1,18 @@
 """The results folder: one Parquet file per run, written once; everything else derives from it.
 
 Layout: `results/heldout.json` marks the folder as ours; `results/SUITE/SCENARIO/METHOD/KEY.parquet`
-are the runs; `results/.cache/` may be deleted at any time; the files of `results/anchors/` and
-`results/methods/` are no records. Other Parquet files with our schema anywhere in the folder are
-read too, so that results can be handed over as one file.
+are the runs, and `results/SUITE/SCENARIO/METHOD.parquet` those of them that were packed
+(`harness.packing`), row for row as they were; `results/.cache/` may be deleted at any time; the
+files of `results/anchors/` and `results/methods/` are no records. Other Parquet files with our
+schema anywhere in the folder are read too, so that results can be handed over as one file.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import re
-import socket
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from harness import schema
+from harness import atomic, schema
 from harness.errors import HeldoutError
 from harness.fingerprint import digest
 from harness.record import Record, RunSpec
@@ -60,6 +59,7 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._packs: dict[Path, tuple[str, dict[str, dict[str, Any]]]] = {}  # stamp, key -> row
 
     @classmethod
     def open(cls, root: Path) -> Store:
@@ -68,7 +68,7 @@ class Store:
         try:
             root.mkdir(parents=True, exist_ok=True)
             if not (root / MARKER).exists():
-                write_atomically(root / MARKER, b'{"format": "heldout results", "version": 1}\n')
+                atomic.write(root / MARKER, b'{"format": "heldout results", "version": 1}\n')
             else:
                 _try_writing(root)
         except OSError as error:
@@ -77,7 +77,7 @@ class Store:
                 "choose another with --results DIR"
             ) from error
         for leftover in root.rglob(".*.tmp"):
-            if _is_abandoned(leftover):
+            if atomic.is_abandoned(leftover):
                 leftover.unlink(missing_ok=True)
         return cls(root)
 
@@ -98,30 +98,57 @@ class Store:
 
     def has(self, spec: RunSpec) -> bool:
         """Whether the run's record exists; says nothing about its health, `get` does."""
-        return self.path(spec).exists()
+        return self.path(spec).exists() or spec.key in self._packed(spec)
 
     def get(self, spec: RunSpec) -> Record | None:
         """The run's record, checksums verified, or None; a damaged file is set aside."""
         path = self.path(spec)
-        if not path.exists():
-            return None
         try:
-            rows = read_file(path).to_pylist()
-            _check_digest(rows[0])
-            record = schema.from_row(rows[0])
-            if record.key == spec.key == rows[0]["key"]:
+            row = self._row(path, spec)
+            if row is None:
+                return None
+            check_digest(row)
+            record = schema.from_row(row)
+            if record.key == spec.key == row["key"]:
                 return record
             raise HeldoutError(f"{path}: holds another run than its name says")
-        except UnreadableError:
-            if path.exists():
-                raise
-            return None  # another process has set it aside meanwhile
-        except NewerSchemaError:
+        except (UnreadableError, NewerSchemaError):
             raise
         except HeldoutError:
             with contextlib.suppress(FileNotFoundError):
                 path.rename(path.with_suffix(".damaged"))
             return None
+
+    def _row(self, path: Path, spec: RunSpec) -> dict[str, Any] | None:
+        """The run's row, from its own file or else from its method's pack."""
+        try:
+            if path.exists():
+                row: dict[str, Any] = read_file(path).to_pylist()[0]
+                return row
+        except UnreadableError:
+            if path.exists():
+                raise  # otherwise another process has set it aside or packed it meanwhile
+        return self._packed(spec).get(spec.key)
+
+    def _packed(self, spec: RunSpec) -> dict[str, dict[str, Any]]:
+        """By key, the rows of the method's pack; none of a pack that is damaged."""
+        path = pack_of(self.path(spec).parent)
+        try:
+            stamp = _stamp(os.stat(path))  # noqa: PTH116
+        except OSError:
+            return {}
+        held = self._packs.get(path)
+        if held is None or held[0] != stamp:
+            try:
+                rows = read_file(path).to_pylist()
+                for row in rows:
+                    check_digest(row)
+            except NewerSchemaError:
+                raise
+            except HeldoutError:
+                rows = []  # `read_table` names it; its runs are repeated, and nothing is deleted
+            held = self._packs[path] = stamp, {row["key"]: row for row in rows}
+        return held[1]
 
     def put(self, record: Record) -> bool:
         """Write the record; False if another process has written the same run meanwhile.
@@ -129,16 +156,23 @@ class Store:
         Temporary file, fsync, link (which never replaces), fsync of the folder: at every moment
         the run's file is absent or whole.
         """
-        content = _encoded(pa.Table.from_pylist([schema.to_row(record)], schema=schema.SCHEMA))
+        content = encoded(pa.Table.from_pylist([schema.to_row(record)], schema=schema.SCHEMA))
         path = self.path(record.spec)
+        if record.key in self._packed(record.spec):
+            return False
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            return write_atomically(path, content)
+            atomic.make_folder(path.parent)
+            return atomic.write(path, content)
         except OSError as error:
             raise WriteError(
                 f"cannot write {path} ({error.strerror}); what finished before is kept: make room "
                 "or permit writing, then run the same command again"
             ) from error
+
+
+def pack_of(folder: Path) -> Path:
+    """The file that holds the packed runs of a method's folder."""
+    return folder.with_name(f"{folder.name}.parquet")
 
 
 def slug(name: str) -> str:
@@ -150,8 +184,8 @@ def slug(name: str) -> str:
     return plain if len(plain) <= 100 else f"{plain[:80]}-{digest(name)[:16]}"
 
 
-def _encoded(table: pa.Table) -> bytes:
-    """Parquet with page checksums, without what only large files need: a third of the size."""
+def encoded(table: pa.Table) -> bytes:
+    """A table as the bytes of a file: page checksums, and nothing that only large files need."""
     sink = pa.BufferOutputStream()
     with pq.ParquetWriter(
         sink,
@@ -214,7 +248,7 @@ def read_table(root: Path) -> tuple[pa.Table, list[Damage]]:
         try:
             table = read_file(path)
             for row in table.to_pylist():
-                _check_digest(row)
+                check_digest(row)
         except HeldoutError as error:
             damaged.append(Damage(path, str(error)))
             continue
@@ -227,10 +261,16 @@ def read_table(root: Path) -> tuple[pa.Table, list[Damage]]:
 
 def _distinct(table: pa.Table) -> pa.Table:
     """Sorted by key; of rows with one key, the one whose file comes first by name."""
-    table = table.sort_by([("key", "ascending"), ("file", "ascending")]).drop_columns(["file"])
+    table = _sorted(table).drop_columns(["file"])
     keys = table["key"].to_pylist()
     keep = [i for i, key in enumerate(keys) if i == 0 or key != keys[i - 1]]
     return table if len(keep) == len(keys) else table.take(keep)
+
+
+def _sorted(table: pa.Table) -> pa.Table:
+    """By key, then file; the table itself where it is, since a copy of all curves is large."""
+    order = pc.sort_indices(table, [("key", "ascending"), ("file", "ascending")]).to_numpy()
+    return table if bool((order[1:] > order[:-1]).all()) else table.take(pa.array(order))
 
 
 def _slim(table: pa.Table) -> pa.Table:
@@ -254,7 +294,12 @@ def _files(root: Path) -> Iterator[tuple[str, str]]:
                 path = os.path.join(folder, name)  # noqa: PTH118 - Path doubles the scan's time
                 with contextlib.suppress(FileNotFoundError):
                     stat = os.stat(path)  # noqa: PTH116
-                    yield path[prefix:], f"{stat.st_size}:{stat.st_mtime_ns}"
+                    yield path[prefix:], _stamp(stat)
+
+
+def _stamp(stat: os.stat_result) -> str:
+    """Changes when a file does."""
+    return f"{stat.st_size}:{stat.st_mtime_ns}"
 
 
 def failure_logs(root: Path, keys: Collection[str]) -> dict[str, str]:
@@ -267,8 +312,8 @@ def failure_logs(root: Path, keys: Collection[str]) -> dict[str, str]:
         stem = Path(name).stem
         if stem not in keys and re.fullmatch(r"[0-9a-f]{64}", stem):
             continue
-        with contextlib.suppress(HeldoutError):
-            rows = read_file(root / name).select(["key", "failure_log"])
+        with contextlib.suppress(OSError, pa.ArrowException, KeyError):
+            rows = pq.ParquetFile(root / name).read(columns=["key", "failure_log"])
             rows = rows.filter(pc.is_in(rows["key"], pa.array(sorted(keys), pa.string())))
             for key, log in zip(*(column.to_pylist() for column in rows.columns), strict=True):
                 if log:
@@ -298,7 +343,7 @@ def _merge(rows: pa.Table, fresh: list[tuple[str, pa.Table]]) -> pa.Table:
     for name, table in fresh:
         column = pa.array([name] * table.num_rows, pa.string())
         parts.append(table.append_column("file", column).cast(_cache_schema()))
-    return pa.concat_tables(parts).combine_chunks()
+    return _sorted(pa.concat_tables(parts).combine_chunks())
 
 
 def _save_cache(root: Path, rows: pa.Table, files: dict[str, str]) -> None:
@@ -310,10 +355,11 @@ def _save_cache(root: Path, rows: pa.Table, files: dict[str, str]) -> None:
     pq.write_table(rows.replace_schema_metadata(metadata), sink, write_page_checksum=True)
     with contextlib.suppress(OSError):
         (root / CACHE).mkdir(exist_ok=True)
-        write_atomically(root / CACHE / "runs.parquet", sink.getvalue().to_pybytes(), replace=True)
+        atomic.write(root / CACHE / "runs.parquet", sink.getvalue().to_pybytes(), replace=True)
 
 
-def _check_digest(row: dict[str, Any]) -> None:
+def check_digest(row: dict[str, Any]) -> None:
+    """Raise HeldoutError where a record's values are not those that were written."""
     try:
         intact = schema.row_digest(row) == row["digest"]
     except ValueError:  # NaN is never written
@@ -338,58 +384,6 @@ def _check_ours(root: Path) -> None:
 
 
 def _try_writing(root: Path) -> None:
-    probe = _temporary(root / "probe")
+    probe = atomic.temporary(root / "probe")
     probe.write_bytes(b"")
     probe.unlink()
-
-
-def _temporary(path: Path) -> Path:
-    """A hidden name beside `path` that says which process of which host is writing it."""
-    owner = f"{socket.gethostname()}@{os.getpid()}@{os.urandom(4).hex()}"
-    return path.parent / f".{path.name}@{owner}.tmp"
-
-
-def write_atomically(path: Path, content: bytes, *, replace: bool = False) -> bool:
-    """Write the whole file or nothing; False if it was there already and `replace` is not set."""
-    temporary = _temporary(path)
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if replace:
-            temporary.rename(path)
-            written = True
-        else:
-            written = _link(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-    return written
-
-
-def _link(temporary: Path, path: Path) -> bool:
-    """Give the finished file its name unless the name is taken."""
-    try:
-        path.hardlink_to(temporary)
-    except FileExistsError:
-        return False
-    except OSError as error:
-        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK):
-            raise
-        if path.exists():
-            return False
-        temporary.rename(path)  # a file system without hard links
-    return True
-
-
-def _is_abandoned(temporary: Path) -> bool:
-    """Whether the process that was writing it is gone. Files of other hosts are left alone."""
-    match = re.fullmatch(r"\..+@(?P<host>.+)@(?P<pid>\d+)@\w+\.tmp", temporary.name)
-    if match is None or match["host"] != socket.gethostname():
-        return False
-    return not Path(f"/proc/{match['pid']}").exists()

@@ -18,9 +18,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from harness import atomic
 from harness.errors import HeldoutError
 from harness.fingerprint import digest
-from harness.store import ANCHORS, Damage, slug, write_atomically
+from harness.store import ANCHORS, Damage, slug
 from leaderboard.board import Problem
 
 VERSION_KEY = b"heldout.anchors_version"
@@ -142,7 +143,7 @@ def write(results: Path, suite: str, anchors: Iterable[Anchor]) -> None:
     file = path(results, suite)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(file, sink.getvalue().to_pybytes(), replace=True)
+        atomic.write(file, sink.getvalue().to_pybytes(), replace=True)
     except OSError as error:
         raise HeldoutError(f"cannot write {file} ({error.strerror}); nothing was frozen") from error
 

@@ -58,7 +58,7 @@ class Scale:
 def scale(
     values: Iterable[float], start: float, end: float, *, log: bool | None = None
 ) -> Scale | None:
-    """An axis that holds all values; None where there are none or they span all floats.
+    """An axis that holds all values; None where there are none or they are near infinity.
 
     `log` None: logarithmic where all values are positive and far apart.
     """
@@ -76,7 +76,7 @@ def scale(
     if span <= max(1e-9 * size, 1e-300):
         span = 0.2 * size if size > 1e-290 else 1.0
         low, high = low - span / 2, high + span / 2
-    if not math.isfinite(4 * span):
+    if size > 1e300:
         return None
     return Scale(low - span / 20, high + span / 20, start, end)
 

@@ -14,8 +14,9 @@ from leaderboard import links, page
 from leaderboard.details import Detail, band, matrix, of_runs
 from leaderboard.standings import Row, ScenarioStanding, Standings
 
-_LISTED = ("metrics", "quality_matrix", "untrained_quality", "curve", "spent", "energy_components")
-"""Columns that CSV cannot hold; a list of runs leaves them out."""
+_LISTED = ("metrics", "quality_matrix", "untrained_quality", "curve", "spent", "energy_components",
+           "selection", "digest")  # fmt: skip
+"""Columns that a list of runs leaves out: lists, which CSV cannot hold, and what no page shows."""
 
 
 def stem(file: str) -> str:
@@ -152,7 +153,7 @@ def _both(name: str, rows: Sequence[dict[str, Any]]) -> dict[str, bytes]:
 def _encoded(name: str, table: pa.Table) -> dict[str, bytes]:
     """The table in both formats; the same table gives the same bytes."""
     parquet, text = pa.BufferOutputStream(), io.BytesIO()
-    pq.write_table(table, parquet, compression="zstd")
+    pq.write_table(table, parquet, compression="zstd", write_statistics=False)
     pa.csv.write_csv(table, text)
     return {f"{name}.parquet": parquet.getvalue().to_pybytes(), f"{name}.csv": text.getvalue()}
 

@@ -44,8 +44,16 @@ def instant(text: str) -> str:
     return name(text) if text else "1970-01-01T00:00:00Z"
 
 
+def scores(values: Sequence[float | None], digits: int) -> str:
+    """The scores of a trial by seed, ten at most, e.g. "0.81, failed"."""
+    parts = ["failed" if value is None else number(value, digits) for value in values[:10]]
+    return ", ".join(parts) + (", …" if len(values) > 10 else "")
+
+
 def setting(value: object) -> str:
-    """The value of a hyper-parameter, as it may have been typed."""
+    """The value of a hyper-parameter, as it may have been typed; None: the trial has none."""
+    if value is None:
+        return "not set"
     if isinstance(value, float) and not isinstance(value, bool):
         return f"{value:.6g}".replace("-", "−")
     return name(str(value))
@@ -135,6 +143,8 @@ def name(text: str) -> str:
 
     What was cut or replaced is told apart by the beginning of the name's hash.
     """
+    if len(text) <= NAME_LIMIT and text.isprintable() and text.strip():
+        return text  # as nearly all names are
     visible = "".join(map(_visible, text[:NAME_LIMIT]))
     if visible == text and text.strip():
         return text
@@ -150,6 +160,8 @@ def short_hash(text: str) -> str:
 def prose(text: str) -> str:
     """A sentence as anyone may have typed it: one line, no invisible control, bounded."""
     line = " ".join(text[: 4 * PROSE_LIMIT].split())
+    if len(text) <= PROSE_LIMIT and line.isprintable():
+        return line
     visible = "".join(map(_visible, line[:PROSE_LIMIT]))
     cut = len(line) > PROSE_LIMIT or len(text) > 4 * PROSE_LIMIT
     return f"{visible}…" if cut else visible
@@ -162,6 +174,8 @@ def words(identifier: str) -> str:
 
 def visible(text: str) -> str:
     """The text with every invisible control replaced, ends of lines and tabs aside."""
+    if text.isprintable():
+        return text
     return "".join(c if c in "\n\t" else _visible(c) for c in text)
 
 

@@ -39,6 +39,7 @@ def environment() -> jinja2.Environment:
         "soft_name": soft_name,
         "visible": formats.visible,
         "setting": formats.setting,
+        "scores": formats.scores,
         "signed": formats.signed,
         "count": formats.count,
         "quantity": formats.quantity,

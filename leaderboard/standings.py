@@ -28,7 +28,7 @@ class Energy:
     """Training energy of the runs that share a provenance; other provenances stand apart."""
 
     joules: float  # mean over `runs`
-    provenance: str  # "measured" or "estimated"
+    provenance: str  # "measured", "estimated" or "constant"
     runs: int
 
 

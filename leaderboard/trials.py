@@ -26,26 +26,10 @@ class Trial:
     """One setting that was tried."""
 
     number: int
-    setting: Mapping[str, Any]  # only what differs between trials
+    values: tuple[Any, ...]  # of the searched hyper-parameters, None where it has none
     scores: tuple[float | None, ...]  # by seed; None: failed
+    mean: float | None  # None where a seed failed, since such a trial cannot be chosen
     chosen: bool
-
-    @property
-    def mean(self) -> float | None:
-        """Over the seeds; None where one failed, since such a trial cannot be chosen."""
-        known = [score for score in self.scores if score is not None]
-        return sum(known) / len(known) if known and len(known) == len(self.scores) else None
-
-
-@dataclass(frozen=True, slots=True)
-class Dot:
-    """One trial in a picture, in px."""
-
-    x: float
-    y: float
-    chosen: bool
-    failed: bool
-    told: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +40,9 @@ class Picture:
     x: chart.Scale
     y: chart.Scale
     ticks: tuple[chart.Tick, ...]
-    dots: tuple[Dot, ...]
+    tried: str  # SVG path of the trials that were not chosen: a point each
+    failed: str  # of the trials of which a seed failed, at the bottom: a cross each
+    chosen: tuple[tuple[float, float], ...]  # px
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,19 +99,23 @@ def _tuning(rows: Sequence[dict[str, Any] | None], chosen: Mapping[str, Any]) ->
     searched = [
         name
         for name in names
-        if len({json.dumps(setting.get(name), sort_keys=True) for _, setting, _ in tried}) > 1
+        if len({repr(setting.get(name)) for _, setting, _ in tried}) > 1
     ]
     trials = tuple(
-        Trial(
-            number,
-            {name: setting.get(name) for name in searched},
-            tuple(_score(row) for row in sorted(found, key=lambda row: row["seed"])),
-            setting == chosen,
-        )
+        _trial(number, tuple(setting.get(name) for name in searched), found, setting == chosen)
         for number, setting, found in tried
     )
-    pictures = tuple(p for name in searched[:12] if (p := _picture(name, trials)))
+    pictures = tuple(p for i, name in enumerate(searched[:12]) if (p := _picture(name, i, trials)))
     return Tuning(trials, tuple(searched), pictures, sum(row is None for row in rows))
+
+
+def _trial(
+    number: int, values: tuple[Any, ...], rows: Sequence[Mapping[str, Any]], chosen: bool
+) -> Trial:
+    scores = tuple(_score(row) for row in sorted(rows, key=lambda row: int(row["seed"])))
+    known = [score for score in scores if score is not None]
+    mean = sum(known) / len(known) if known and len(known) == len(scores) else None
+    return Trial(number, values, scores, mean, chosen)
 
 
 def _score(row: Mapping[str, Any]) -> float | None:
@@ -133,17 +123,18 @@ def _score(row: Mapping[str, Any]) -> float | None:
     return score if row["status"] == "ok" and score is not None and math.isfinite(score) else None
 
 
-def _picture(name: str, trials: Sequence[Trial]) -> Picture | None:
+def _picture(name: str, index: int, trials: Sequence[Trial]) -> Picture | None:
     """Numbers on an axis, anything else side by side; a failed trial at the bottom."""
-    values = [trial.setting[name] for trial in trials]
+    values = [trial.values[index] for trial in trials]
     numeric = all(_is_number(value) for value in values)
-    labels = sorted({formats.prose(str(value))[:10] for value in values})
+    texts = [] if numeric else [formats.prose(str(value))[:10] for value in values]
+    labels = sorted(set(texts))
     means = [trial.mean for trial in trials]
     y = chart.scale([mean for mean in means if mean is not None], HEIGHT - BOTTOM, TOP)
     places = (
         [float(value) for value in values]
         if numeric
-        else [float(labels.index(formats.prose(str(value))[:10])) for value in values]
+        else [float(labels.index(text)) for text in texts]
     )
     x = chart.scale(places, LEFT + 6, WIDTH - RIGHT, log=None if numeric else False)
     if x is None or y is None:
@@ -151,17 +142,16 @@ def _picture(name: str, trials: Sequence[Trial]) -> Picture | None:
     ticks = x.ticks if numeric else tuple(
         chart.Tick(x.at(i), label) for i, label in enumerate(labels[:8])
     )  # fmt: skip
-    dots = tuple(
-        Dot(
-            x.at(place),
-            HEIGHT - BOTTOM if mean is None else y.at(mean),
-            trial.chosen,
-            mean is None,
-            f"trial {trial.number}",
-        )
-        for place, mean, trial in zip(places, means, trials, strict=True)
-    )
-    return Picture(name, x, y, ticks, dots)
+    tried, failed, chosen = "", "", []
+    for place, mean, trial in zip(places, means, trials, strict=True):
+        at = x.at(place)
+        if mean is None:
+            failed += f"M{at:g} {HEIGHT - BOTTOM}m-3 -3l6 6m0 -6l-6 6"
+        elif trial.chosen:
+            chosen.append((at, y.at(mean)))
+        else:
+            tried += f"M{at:g} {y.at(mean):g}h0"
+    return Picture(name, x, y, ticks, tried, failed, tuple(chosen))
 
 
 def _is_number(value: object) -> bool:

@@ -1,11 +1,10 @@
 """BiC: rehearse and distil, then undo the bias towards new classes with two numbers.
 
 Y. Wu, Y. Chen, L. Wang, Y. Ye, Z. Liu, Y. Guo, Y. Fu, 2019, "Large Scale Incremental Learning",
-https://arxiv.org/abs/1905.13260. With m the share of old among all outputs so far, q_old the
-corrected logits of the network before the task and T = 2, stage 1 minimises over new samples and
-exemplars
+https://arxiv.org/abs/1905.13260. With q_old the corrected logits of the network before the task
+and T = 2, stage 1 minimises over new samples and exemplars
 
-    L = (1 - m) CE(z, y) + m KD(z, q_old) ,
+    L = CE(z, y) + lambda KD(z, q_old) ,
     KD = - mean_x sum_{c old} softmax(q_old/T)_c log softmax(z/T)_c .
 
 Stage 2 keeps the network and fits alpha and beta by the cross-entropy of the corrected logits
@@ -15,14 +14,18 @@ Stage 2 keeps the network and fits alpha and beta by the cross-entropy of the co
 on samples held out of stage 1, as many of each class.
 
 Departs from the paper:
-1. Where labels come again, exemplars are of pairs of task and label; no output is new after the
-   first task, so m is the share of earlier tasks and nothing is corrected.
-2. Exemplars are drawn; the paper herds. At least one per class is held out.
-3. Stage 2 is a fixed number of full-batch steps of Adam from alpha = 1, beta = 0, step size tuned.
-4. Where the scenario tells the task, cross-entropy of stage 1 is over the sample's own head; the
+1. lambda is tuned. The paper has (1 - m) CE + m KD, m the share of old among all outputs so far.
+   Under plain SGD that divides every step of cross-entropy by the number of the task: on the tuning
+   side of split-digits-class it reached 0.64, 0.74, 0.79 at step sizes 0.1, 0.2, 0.3, and
+   CE + 0.3 KD 0.83, 0.87, 0.90.
+2. Where labels come again, exemplars are of pairs of task and label; no output is new after the
+   first task, so nothing is corrected.
+3. Exemplars are drawn; the paper herds. At least one per class is held out.
+4. Stage 2 is a fixed number of full-batch steps of Adam from alpha = 1, beta = 0, step size tuned.
+5. Where the scenario tells the task, cross-entropy of stage 1 is over the sample's own head; the
    correction then changes no answer.
-5. Constant, tuned step size and plain SGD without weight decay, as in all methods here.
-6. Network and budget are the scenario's; 200 exemplars in all, the held-out ones among them.
+6. Constant, tuned step size and plain SGD without weight decay, as in all methods here.
+7. Network and budget are the scenario's; 200 exemplars in all, the held-out ones among them.
 """
 
 from __future__ import annotations
@@ -44,6 +47,7 @@ class Bic:
     """Rehearsal with distillation and a correction learned on held-out exemplars."""
 
     lr: float = 0.1  # step size of SGD in stage 1
+    distillation: float = 0.3  # lambda: weight of KD
     bias_lr: float = 0.01  # step size of Adam in stage 2
     bias_steps: int = 200  # of stage 2, each on all held-out samples
     held_out: float = 0.1  # share of exemplars for stage 2, 0.1 in the paper
@@ -51,7 +55,11 @@ class Bic:
     batch_size: int = 32  # new samples per step; exemplars come on top
     buffer_size: int = 200  # exemplars kept
 
-    space = {"lr": LogUniform(0.01, 0.3), "bias_lr": LogUniform(1e-3, 1e-1)}
+    space = {
+        "lr": LogUniform(0.01, 0.3),
+        "distillation": LogUniform(0.03, 3.0),
+        "bias_lr": LogUniform(1e-3, 1e-1),
+    }
     requires = frozenset({"labels"})
 
     def start(self, problem: Problem) -> None:
@@ -74,7 +82,6 @@ class Bic:
             self.exemplars[experience.task, label] = x[order.to(x.device)]
         x_held, y_held, _ = self.flat(experience, slice(held))
 
-        m = len(old) / len(old + new) if new else experience.task / (experience.task + 1)
         before, share = copy.deepcopy(self.model), len(y_old) / len(experience)
         for x, y in experience.batches(self.batch_size):
             mine = ~(x[:, None] == x_held).flatten(2).all(2).any(1)  # (B,) bool: not held out
@@ -83,12 +90,12 @@ class Bic:
             task = torch.full_like(y, experience.task)[mine]
             x, y = torch.cat([x[mine], x_old[rows]]), torch.cat([y[mine], y_old[rows]])
             z = self.model(x, torch.cat([task, task_old[rows]]))
-            loss = (1 - m) * F.cross_entropy(only(z, [*old, *new]), y)
+            loss = F.cross_entropy(only(z, [*old, *new]), y)
             if old:
                 with torch.no_grad():
                     q_old = corrected(before(x), self.new, self.alpha_beta)[:, old]
                 z = self.model(x)[:, old]
-                loss = loss + m * soft_cross_entropy(z, q_old, self.temperature)
+                loss = loss + self.distillation * soft_cross_entropy(z, q_old, self.temperature)
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()

@@ -62,6 +62,7 @@ class Mas:
     def sensitivity(self, inputs: Tensor, task: int) -> Tensor:
         """mean_x | d ||z(x)||^2 / d theta | (P,) over inputs (N, ...), active outputs only."""
         weights = {name: p.detach() for name, p in self.model.named_parameters()}
+        self.model.eval()  # batch normalisation must not change meanwhile, nor mix samples
         with torch.no_grad():
             active = self.model(inputs[:1], task)[0].isfinite().nonzero().squeeze(1)  # (C,)
 
@@ -73,6 +74,7 @@ class Mas:
         found = torch.zeros_like(self.importance)
         for x in inputs.split(64):  # bounds memory: 64 x P gradients at a time
             found += torch.cat([s.abs().sum(0).flatten() for s in slopes(weights, x).values()])
+        self.model.train()
         return found / len(inputs)
 
     @torch.no_grad()

@@ -2,26 +2,33 @@
 
 B. Zhao, X. Xiao, G. Gan, B. Zhang, S. Xia, 2020, "Maintaining Discrimination and Fairness in Class
 Incremental Learning", https://arxiv.org/abs/1911.07053. Over new samples and exemplars together,
-with m the share of old among all outputs so far and T = 2, a task minimises
+with T = 2, a task minimises
 
-    L = (1 - m) CE(z, y) + m KD(z, z_old) ,
+    L = CE(z, y) + lambda KD(z, z_old) ,
     KD = - mean_x sum_{c old} softmax(z_old/T)_c log softmax(z/T)_c ,
 
 and after it the rows w_c of the last layer that are new are scaled by gamma:
 
-    w_c <- gamma w_c ,   gamma = mean_{c old} ||w_c|| / mean_{c new} ||w_c|| .
+    w_c <- gamma w_c ,   gamma = min(1, mean_{c old} ||w_c|| / mean_{c new} ||w_c||) .
 
 Departs from the paper:
-1. Whether weights of the last layer are clipped at 0 after each step, which the paper proposes so
+1. lambda is tuned. The paper has (1 - m) CE + m KD, m the share of old among all outputs so far.
+   Under plain SGD that divides every step of cross-entropy by the number of the task, and late
+   classes are not learned: on the tuning side of split-digits-class, without aligning, it reached
+   0.74 at the best of four step sizes, and CE + 0.3 KD 0.84.
+2. gamma never lengthens a row. The paper expects longer rows of new classes, after thousands of
+   steps under weight decay; in the few steps here they are shorter (gamma 1.1 to 1.3), so that
+   scaling them up made the same runs of the paper's loss worse, 0.56 in place of 0.73 at lr 0.3.
+3. Whether weights of the last layer are clipped at 0 after each step, which the paper proposes so
    that norms speak for logits, is tuned. Biases are neither clipped nor scaled.
-2. Where labels come again (domain-incremental streams) all outputs are old after the first task and
-   m would leave no cross-entropy: it is then the share of earlier tasks, and no row is scaled.
-3. Where the scenario tells the task, cross-entropy is over the sample's own head, distillation over
+4. Where labels come again (domain-incremental streams), all outputs are old after the first task
+   and no row is scaled.
+5. Where the scenario tells the task, cross-entropy is over the sample's own head, distillation over
    all old outputs.
-4. Exemplars by a reservoir; the paper herds. Each batch holds new samples and exemplars in the
+6. Exemplars by a reservoir; the paper herds. Each batch holds new samples and exemplars in the
    shares that these have in all: the bias that is to be corrected comes from there.
-5. Constant, tuned step size and plain SGD without weight decay, as in all methods here.
-6. Network and budget are the scenario's; 200 exemplars in all.
+7. Constant, tuned step size and plain SGD without weight decay, as in all methods here.
+8. Network and budget are the scenario's; 200 exemplars in all.
 """
 
 from __future__ import annotations
@@ -45,12 +52,17 @@ class Wa:
     """Rehearsal with distillation, whose last layer no longer favours what is new."""
 
     lr: float = 0.1  # step size of SGD
+    distillation: float = 0.3  # lambda
     clip: bool = True  # whether the last layer's weights are kept at 0 or above
     temperature: float = 2.0  # T: softens both distributions of KD
     batch_size: int = 32  # new samples per step; exemplars come on top
     buffer_size: int = 200  # exemplars kept
 
-    space = {"lr": LogUniform(0.01, 0.3), "clip": Choice(False, True)}
+    space = {
+        "lr": LogUniform(0.01, 0.3),
+        "distillation": LogUniform(0.1, 3.0),
+        "clip": Choice(False, True),
+    }
     requires = frozenset({"labels"})
 
     def start(self, problem: Problem) -> None:
@@ -61,7 +73,6 @@ class Wa:
 
     def learn(self, experience: Labelled) -> None:
         old, new = self.seen, [c for c in experience.classes if c not in self.seen]
-        m = len(old) / len(old + new) if new else experience.task / (experience.task + 1)
         before = copy.deepcopy(self.model)
         share = len(self.buffer) / len(experience)
         offered = 0
@@ -70,12 +81,13 @@ class Wa:
             kept = self.buffer.sample(round(share * len(y)))
             inputs, targets, tasks = map(torch.cat, zip(now, kept, strict=True)) if kept else now
             z = only(self.model(inputs, tasks), [*old, *new])  # (B, C)
-            loss = (1 - m) * F.cross_entropy(z, targets)
+            loss = F.cross_entropy(z, targets)
             if old:
                 with torch.no_grad():
                     z_old = before(inputs)[:, old]  # (B, C_old)
                 z = self.model(inputs)[:, old]
-                loss = loss + m * soft_cross_entropy(z, z_old, self.temperature)
+                distance = soft_cross_entropy(z, z_old, self.temperature)
+                loss = loss + self.distillation * distance
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
@@ -102,10 +114,11 @@ def only(z: Tensor, outputs: list[int]) -> Tensor:
 
 @torch.no_grad()
 def align(layer: nn.Linear, old: Sequence[int], new: Sequence[int]) -> None:
-    """Scale the rows `new` of a layer's weight so that their mean norm is that of the rows `old`.
+    """Shorten the rows `new` of a layer's weight until their mean norm is that of the rows `old`.
 
-    Nothing changes where either is empty.
+    Nothing changes where either is empty, or where the new rows are the shorter ones.
     """
     if old and new:
         norms = layer.weight.norm(dim=1)  # (C,)
-        layer.weight[list(new)] *= norms[list(old)].mean() / norms[list(new)].mean()
+        gamma = norms[list(old)].mean() / norms[list(new)].mean()
+        layer.weight[list(new)] *= gamma.clamp(max=1)

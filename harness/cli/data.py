@@ -61,7 +61,10 @@ def status(data: Path | None) -> int:
     if not missing:
         return OK
     click.echo("\nWhat is missing is asked of the hub when a scenario needs it. To have it here:")
-    for source_id in dict.fromkeys(source.id for source, _ in missing):
-        click.echo(f"  hf download {source_id} --repo-type dataset --local-dir DIR/{source_id}")
+    for source in dict.fromkeys(source for source, _ in missing):
+        if source.url:
+            click.echo(f"  {source.url}, unpacked as DIR/{source.id}/{source.config}")
+        else:
+            click.echo(f"  hf download {source.id} --repo-type dataset --local-dir DIR/{source.id}")
     click.echo(f"then set {data_sets.VARIABLE}=DIR, or give --data DIR.")
     return SOME_FAILED

@@ -15,11 +15,16 @@ from typing import Literal
 import numpy as np
 
 from harness.contract import Array, Step, Test
-from suites.shared.samples import Samples
+from suites.shared.samples import Samples, Sessions
 
 Setting = Literal["class", "task", "domain"]
 
-_CLASS_ORDER, _PERMUTATION, _ANGLE = 1, 2, 3  # what a generator is for: part of its seed
+_CLASS_ORDER, _PERMUTATION, _ANGLE, _SESSION_ORDER = (
+    1,
+    2,
+    3,
+    4,
+)  # what a generator is for: part of its seed
 
 
 @dataclass(frozen=True)
@@ -33,10 +38,13 @@ class Tasks:
 
 
 def split(data: Samples, setting: Setting, tasks: int, seed: int) -> Tasks:
-    """The classes in equal shares, in an order drawn from the seed."""
+    """The classes in equal shares, in an order drawn from the seed.
+
+    Where the shares cannot be equal, the first ones have one class more.
+    """
     classes = int(data.train_labels.max()) + 1
     order = np.random.default_rng([_CLASS_ORDER, seed]).permutation(classes)
-    groups = order.reshape(tasks, -1)  # (T, C / T) int64
+    groups = np.array_split(order, tasks)  # T of (C / T,) int64
     steps, tests = [], []
     for task, group in enumerate(groups):
         x, y = _of_group(data.train_inputs, data.train_labels, group, setting)
@@ -47,8 +55,8 @@ def split(data: Samples, setting: Setting, tasks: int, seed: int) -> Tasks:
         tests.append(
             Test(test_x, test_y, task=task if told else None, active=labels if told else ())
         )
-    outputs = groups.shape[1] if setting == "domain" else classes
-    heads = np.sort(groups, axis=1).tolist() if setting == "task" else None
+    outputs = len(groups[0]) if setting == "domain" else classes
+    heads = [np.sort(group).tolist() for group in groups] if setting == "task" else None
     return Tasks(tuple(steps), tuple(tests), outputs, heads)
 
 
@@ -86,13 +94,46 @@ def few_shot(data: Samples, base: int, way: int, shot: int, seed: int) -> Tasks:
     return Tasks(tuple(steps), tuple(tests), classes)
 
 
-def permuted(data: Samples, tasks: int, seed: int) -> Tasks:
-    """All classes in every task, each with its own order of pixels."""
+def permuted(data: Samples, tasks: int, seed: int, setting: Setting = "domain") -> Tasks:
+    """All classes in every task, each with its own order of pixels.
+
+    Outside of the domain setting a class with other pixels is another class: outputs are as many as
+    tasks times classes.
+    """
     rng = np.random.default_rng([_PERMUTATION, seed])
     orders = [rng.permutation(data.train_inputs.shape[1]) for _ in range(tasks)]
-    return _everything(
+    found = _everything(
         data, [(data.train_inputs[:, order], data.test_inputs[:, order]) for order in orders]
     )
+    return found if setting == "domain" else _told_apart(found, told=setting == "task")
+
+
+def _told_apart(found: Tasks, *, told: bool) -> Tasks:
+    """The same stream with labels of its own for every task; `told` which task it is, or not."""
+    steps, tests, heads = [], [], []
+    for task, (step, test) in enumerate(zip(found.steps, found.tests, strict=True)):
+        first = task * found.outputs
+        labels = tuple(first + c for c in step.classes)
+        steps.append(Step({**step.arrays, "targets": step.arrays["targets"] + first}, labels))
+        answers, active = test.answers + first, labels if told else ()
+        tests.append(Test(test.inputs, answers, task=task if told else None, active=active))
+        heads.append(list(labels))
+    outputs = found.outputs * len(steps)
+    return Tasks(tuple(steps), tuple(tests), outputs, heads if told else None)
+
+
+def sessions(data: Sessions, seed: int) -> Tasks:
+    """All classes in every task, each time as one session has them; the order is drawn."""
+    order = np.random.default_rng([_SESSION_ORDER, seed]).permutation(
+        int(data.train_sessions.max()) + 1
+    )
+    steps, tests = [], []
+    for session in order:
+        mine, tested = data.train_sessions == session, data.test_sessions == session
+        x, y = data.train_inputs[mine], data.train_labels[mine]
+        steps.append(Step({"inputs": x, "targets": y}, tuple(np.unique(y).tolist())))
+        tests.append(Test(data.test_inputs[tested], data.test_labels[tested]))
+    return Tasks(tuple(steps), tuple(tests), int(data.train_labels.max()) + 1)
 
 
 def rotated(data: Samples, tasks: int, seed: int) -> Tasks:

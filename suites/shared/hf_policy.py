@@ -42,18 +42,24 @@ class HuggingFacePolicy(nn.Module):
         self.network.eval()
         return self
 
-    @torch.no_grad()
     def sample(
         self, prompts: Tensor, generator: torch.Generator, temperature: float = 1.0
     ) -> Tensor:
         """See `Policy.sample`. Where a probability is NaN, token 0 comes out."""
+        with torch.inference_mode():
+            written = self._sample(prompts, generator, temperature)
+        return written.clone()  # outside of that mode, so that it may be trained on
+
+    def _sample(self, prompts: Tensor, generator: torch.Generator, temperature: float) -> Tensor:
         count, device = len(prompts), prompts.device
         draws = torch.rand(self.length, count, 1, generator=generator).to(device)
         different, rows = prompts.unique_consecutive(dim=0, return_inverse=True)
         seen = self._seen(different)
-        read = self._read(different, seen, keep=1)
+        read = self._read(different, _positions(seen), seen, keep=1)
         read.past_key_values.batch_select_indices(rows)
         logits, seen = read.logits[rows, -1], seen[rows]  # (count, V), (count, P)
+        seen = F.pad(seen, (0, self.length), value=True)
+        positions = _positions(seen)[:, prompts.shape[1] :]  # (count, L)
         written = prompts.new_full((count, self.length), self.pad)
         ended = torch.zeros(count, dtype=torch.bool, device=device)
         for t, draw in enumerate(draws):  # (count, 1)
@@ -62,8 +68,9 @@ class HuggingFacePolicy(nn.Module):
             ended |= token == self.end
             if t + 1 == self.length or ended.all():
                 break
-            seen = F.pad(seen, (0, 1), value=True)
-            read = self._read(written[:, t : t + 1], seen, read.past_key_values, keep=1)
+            token, position = written[:, t : t + 1], positions[:, t : t + 1]
+            so_far = seen[:, : prompts.shape[1] + t + 1]
+            read = self._read(token, position, so_far, read.past_key_values, keep=1)
             logits = read.logits[:, -1]
         return written
 
@@ -73,7 +80,7 @@ class HuggingFacePolicy(nn.Module):
         return _in_parts(self._log_probs, prompts, completions, rows)
 
     def group_log_probs(self, prompts: Tensor, completions: Tensor) -> Tensor:
-        """See `Policy.group_log_probs`: the cache of a prompt is repeated, with its gradient."""
+        """See `Policy.group_log_probs`."""
         rows = TOKENS // (prompts.shape[1] + completions[0].numel())
         return _in_parts(self._group_log_probs, prompts, completions, rows)
 
@@ -85,20 +92,28 @@ class HuggingFacePolicy(nn.Module):
     def _log_probs(self, prompts: Tensor, completions: Tensor) -> Tensor:
         length = completions.shape[1]
         seen = F.pad(self._seen(prompts), (0, length - 1), value=True)
-        read = self._read(torch.cat([prompts, completions[:, :-1]], 1), seen, keep=length)
+        tokens = torch.cat([prompts, completions[:, :-1]], 1)
+        read = self._read(tokens, _positions(seen), seen, keep=length)
         return _of_tokens(read.logits[:, -length:], completions)
 
     def _group_log_probs(self, prompts: Tensor, completions: Tensor) -> Tensor:
+        """One row a prompt, with its completions behind each other: none sees another."""
         groups, size, length = completions.shape  # B, K, L
-        seen, flat = self._seen(prompts), completions.flatten(0, 1)  # (B, P), (B K, L)
-        read = self._read(prompts, seen, keep=1)
-        logits = read.logits[:, -1:].repeat_interleave(size, 0)  # (B K, 1, V)
-        if length > 1:
-            read.past_key_values.batch_repeat_interleave(size)
-            seen = F.pad(seen.repeat_interleave(size, 0), (0, length - 1), value=True)
-            rest = self._read(flat[:, :-1], seen, read.past_key_values, keep=length - 1)
-            logits = torch.cat([logits, rest.logits], 1)  # (B K, L, V)
-        return _of_tokens(logits, flat).unflatten(0, (groups, size))
+        seen = self._seen(prompts)  # (B, P)
+        written = completions[:, :, :-1].flatten(1)  # (B, K (L - 1))
+        behind = seen.sum(1, keepdim=True) + torch.arange(length - 1, device=seen.device)
+        positions = torch.cat([_positions(seen), behind.repeat(1, size)], 1)
+        logits = self.network(
+            input_ids=torch.cat([prompts, written], 1),
+            attention_mask=_apart(seen, size, length - 1, self.network.dtype),
+            position_ids=positions,
+            use_cache=False,
+            logits_to_keep=1 + written.shape[1],
+        ).logits  # (B, 1 + K (L - 1), V)
+        first = logits[:, None, :1].expand(-1, size, -1, -1)  # (B, K, 1, V)
+        rest = logits[:, 1:].unflatten(1, (size, length - 1))
+        all_logits = torch.cat([first, rest], 2).flatten(0, 1)  # (B K, L, V)
+        return _of_tokens(all_logits, completions.flatten(0, 1)).unflatten(0, (groups, size))
 
     def _seen(self, prompts: Tensor) -> Tensor:
         """Which tokens of prompts (B, P) are read: bool, False for the pads in front."""
@@ -107,18 +122,44 @@ class HuggingFacePolicy(nn.Module):
         return seen
 
     def _read(
-        self, tokens: Tensor, seen: Tensor, past: Cache | None = None, *, keep: int
+        self,
+        tokens: Tensor,
+        positions: Tensor,
+        seen: Tensor,
+        past: Cache | None = None,
+        *,
+        keep: int,
     ) -> CausalLMOutputWithPast:
-        """Read tokens (B, T) behind `past`; `seen` (B, all so far), logits of the last `keep`."""
+        """Read tokens (B, T) at positions (B, T) behind `past`: logits of the last `keep`.
+
+        `seen` (B, all so far) says what of it all is read. Without pads there is no mask to make,
+        and attention takes its faster causal path.
+        """
         read: CausalLMOutputWithPast = self.network(
             input_ids=tokens,
-            attention_mask=seen.long(),
-            position_ids=_positions(seen)[:, -tokens.shape[1] :],
+            attention_mask=None if seen.all() else seen.long(),
+            position_ids=positions,
             past_key_values=past,
             use_cache=True,
             logits_to_keep=keep,
         )
         return read
+
+
+def _apart(seen: Tensor, size: int, length: int, dtype: torch.dtype) -> Tensor:
+    """Added to attention scores: P prompt tokens, then `size` completions of `length` tokens.
+
+    Each token reads itself, what is `seen` (B, P) of the prompt before it and its own completion
+    so far: (B, 1, T, T), 0 where it reads and the least number where not.
+    """
+    count, prompt = seen.shape
+    branch = torch.arange(size, device=seen.device).repeat_interleave(length)
+    branch = torch.cat([branch.new_full((prompt,), -1), branch])  # (T,), -1 for the prompt
+    related = (branch == -1) | (branch[:, None] == branch)  # (T, T): row reads column
+    known = torch.cat([seen, seen.new_ones(count, size * length)], 1)  # (B, T)
+    reads = related.tril() & known[:, None] | torch.eye(len(branch), device=seen.device).bool()
+    mask = torch.zeros(reads.shape, dtype=dtype, device=seen.device)
+    return mask.masked_fill_(~reads, torch.finfo(dtype).min)[:, None]
 
 
 def _positions(seen: Tensor) -> Tensor:

@@ -29,6 +29,14 @@ class Samples:
         return self.train_inputs, self.train_labels, self.test_inputs, self.test_labels
 
 
+@dataclass(frozen=True)
+class Sessions(Samples):
+    """Samples that were recorded in several sessions."""
+
+    train_sessions: Labels  # (N,) from 0
+    test_sessions: Labels  # (M,)
+
+
 def stratified(
     inputs: Inputs, labels: Labels, test_per_class: int, rng: np.random.Generator
 ) -> Samples:

@@ -31,6 +31,21 @@ class Masked(nn.Module):
         return logits.masked_fill(~self.active[task], -torch.inf)
 
 
+class Pixels(nn.Module):
+    """Square images from what may be flat: methods feed `layers` with flattened inputs, too."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) or (B, C H W) -> (B, C, H, W), H = W."""
+        if x.dim() == 4:
+            return x
+        side = round((x.shape[1] / self.channels) ** 0.5)
+        return x.reshape(len(x), self.channels, side, side)
+
+
 class Residual(nn.Module):
     """Two 3x3 convolutions around a shortcut (K. He et al., 2016, https://arxiv.org/abs/1512.03385)."""
 
@@ -74,7 +89,8 @@ def reduced_resnet18(
     https://arxiv.org/abs/1706.08840.
     """
     stages: list[nn.Module] = [
-        nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
+        Pixels(channels),
+        nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(),
     ]  # fmt: skip
     before = width
     for i in range(4):

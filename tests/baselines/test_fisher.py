@@ -40,17 +40,62 @@ def network(heads: list[list[int]] | None) -> nn.Module:
 
 @pytest.mark.parametrize("heads", [None, [[3, 0], [1, 2, 4]]])
 @pytest.mark.parametrize("task", [0, 1])
-@pytest.mark.parametrize("chunk", [1, 10, 100])
-def test_equals_the_reference(
-    inputs: Tensor, heads: list[list[int]] | None, task: int, chunk: int
-) -> None:
+def test_equals_the_reference(inputs: Tensor, heads: list[list[int]] | None, task: int) -> None:
     model = network(heads)
-    found = fisher.diagonal(model, inputs, task, chunk)
+    found = fisher.diagonal(model, inputs, task)
     expected = reference(model, inputs, task)
     assert list(found) == list(expected)
     for name, value in found.items():
         assert value.isfinite().all()
         torch.testing.assert_close(value, expected[name], rtol=1e-10, atol=1e-15)
+
+
+@pytest.mark.parametrize("chunk", [1, 10, 100])
+def test_equals_the_reference_where_not_all_layers_are_linear(inputs: Tensor, chunk: int) -> None:
+    class Convolved(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.head = nn.Conv1d(1, 3, 2), nn.Linear(15, 4)
+
+        def forward(self, x: Tensor, task: int | None = None) -> Tensor:
+            return self.head(self.conv(x[:, None]).relu().flatten(1))
+
+    torch.manual_seed(5)
+    model = Convolved().double()
+    found, expected = fisher.diagonal(model, inputs, None, chunk), reference(model, inputs, None)
+    assert list(found) == list(expected)
+    for name, value in found.items():
+        torch.testing.assert_close(value, expected[name], rtol=1e-10, atol=1e-15)
+
+
+def test_batch_normalisation_is_looked_at_and_not_changed(inputs: Tensor) -> None:
+    class Normalised(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm, self.head = nn.BatchNorm1d(6), nn.Linear(6, 3)
+
+        def forward(self, x: Tensor, task: int | None = None) -> Tensor:
+            return self.head(self.norm(x))
+
+    torch.manual_seed(5)
+    model = Normalised().double()
+    model(inputs)  # there is something to have learned
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    found = fisher.diagonal(model, inputs)
+    assert model.training
+    assert model.norm.training
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name])
+    expected = reference(model.eval(), inputs, None)
+    for name, value in found.items():
+        torch.testing.assert_close(value, expected[name], rtol=1e-10, atol=1e-15)
+
+
+def test_batches_of_linear_layers_add_up(monkeypatch: pytest.MonkeyPatch, inputs: Tensor) -> None:
+    whole = fisher.diagonal(network(None), inputs)
+    monkeypatch.setattr(fisher, "BATCH", 5)
+    for name, value in fisher.diagonal(network(None), inputs).items():
+        torch.testing.assert_close(value, whole[name], rtol=1e-10, atol=1e-15)
 
 
 def test_equals_the_closed_form_of_softmax_regression(inputs: Tensor) -> None:

@@ -5,6 +5,7 @@ import io
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -97,6 +98,45 @@ def test_the_second_time_nothing_is_decoded(place, monkeypatch):
     second = images.load(SOURCE, "train")
     assert isinstance(second.pixels, np.memmap)
     assert by_label(first) == by_label(second)
+
+
+@pytest.mark.parametrize("shape", [(), (6, 5, 3)])
+def test_images_are_scaled_to_one_size_and_kept_apart_by_it(place, shape):
+    write_images(place)
+    source = replace(SOURCE, shape=shape)
+    found, smaller = images.load(source, "train", 8), images.load(source, "train", 4)
+    assert found.pixels.shape == (9, 8, 8, 3)
+    assert smaller.pixels.shape == (9, 4, 4, 3)
+    assert images.load(source, "train", 8).pixels.tobytes() == found.pixels.tobytes()
+    order = np.argsort(LABELS, kind="stable")
+    brightness = PIXELS[order].mean((1, 2))
+    assert np.corrcoef(found.pixels.mean((1, 2, 3)), brightness)[0, 1] > 0.8
+
+
+def test_a_size_that_was_declared_is_checked_before_scaling(place):
+    write_images(place)
+    with pytest.raises(DataError, match=r"shape \(6, 5, 3\); tiny/squares has \(5, 5, 3\)"):
+        images.load(replace(SOURCE, shape=(5, 5, 3)), "train", 8)
+
+
+def test_the_default_configuration_is_found_where_hf_download_puts_it(place):
+    folder = place.parent / "data"
+    folder.mkdir()
+    write_parquet(folder)
+    found = data.find(replace(SOURCE, config="default"), "train")
+    assert found is not None
+    assert [path.parent for path in found.files] == [folder, folder]
+
+
+def test_a_source_the_hub_does_not_have_says_where_to_get_it(place, bench, monkeypatch):
+    source = replace(SOURCE, url="https://example.org/squares")
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    with pytest.raises(DataError, match=r"see https://example\.org/squares.*train/<class>/<image>"):
+        data.locate(source, "train")
+    told = bench("data", "status", env={"HELDOUT_DATA": str(place)})
+    assert "https://vlomonaco.github.io/core50, unpacked as DIR/vlomonaco/core50/" in told.stdout
+    assert "hf download zh-plus/tiny-imagenet" in told.stdout
+    assert "hf download vlomonaco" not in told.stdout
 
 
 def test_a_damaged_cache_is_made_anew(place, tmp_path):

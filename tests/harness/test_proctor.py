@@ -199,7 +199,7 @@ def test_law_8_costs_are_measured_and_energy_says_how(run, method_file):
         assert cost.wall_seconds > cost.train_seconds
         assert cost.samples_seen == 1297
         assert cost.peak_memory_bytes > 1 << 20
-        assert cost.energy_provenance in ("estimated", "unknown")
+        assert cost.energy_provenance in ("estimated", "constant", "unknown")
         assert (cost.energy_joules is None) == (cost.energy_provenance == "unknown")
     asleep, awake = (r.cost for r in records)
     assert awake.train_cpu_seconds > asleep.train_cpu_seconds + 1.0
@@ -234,3 +234,19 @@ def test_law_6_counts_that_are_no_numbers_are_a_failure(run, method_file):
     (record,) = run(method_file(after=lie)).results[0].evaluation
     assert record.failure.kind == "contract"
     assert "counts that are no numbers" in record.failure.reason
+
+
+def test_law_3_batch_normalisation_learns_nothing_from_test_inputs(method_file, run):
+    mine = method_file(
+        start="self.norm = torch.nn.BatchNorm1d(64)",
+        before="assert self.norm.training and self.model.training",
+        step="self.norm(torch.cat([x, x]))\nself.mean = self.norm.running_mean.clone()",
+        after="assert self.norm.training",
+        predict="""
+            assert not (self.norm.training or self.model.training)
+            self.norm(inputs)
+            assert torch.equal(self.norm.running_mean, self.mean)
+        """,
+    )
+    (record,) = run(mine).results[0].evaluation
+    assert record.status == "ok", record.failure

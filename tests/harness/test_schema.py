@@ -25,7 +25,7 @@ COUNTS = st.integers(0, 2**63 - 1)
 SMALL = st.integers(-(2**31), 2**31 - 1)
 TEXT = st.text(st.characters(codec="utf-8"), max_size=6)
 SETTINGS = st.dictionaries(TEXT, st.booleans() | st.integers() | REALS | TEXT, max_size=3)
-PROVENANCES = st.sampled_from(["measured", "estimated", "unknown"])
+PROVENANCES = st.sampled_from(["measured", "estimated", "constant", "unknown"])
 
 
 def maybe(values):

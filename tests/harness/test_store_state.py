@@ -9,6 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from harness.packing import pack
 from harness.store import Store, read_table
 
 SEEDS = st.integers(0, 4)  # few runs, so that they meet
@@ -25,6 +26,7 @@ class ResultsFolder(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp())
         self.written = {}  # seed -> record
         self.harmed = set()  # of seeds
+        self.packed = set()  # of seeds: they have no file of their own
 
     def teardown(self):
         shutil.rmtree(self.folder)
@@ -55,6 +57,17 @@ class ResultsFolder(RuleBasedStateMachine):
         else:
             assert read == self.written.get(seed)
 
+    def alone(self):
+        return sorted(set(self.written) - self.packed)
+
+    @rule()
+    def pack(self):
+        done = pack(self.folder / "results")
+        sound = set(self.written) - self.packed - self.harmed
+        assert done.runs == len(sound)
+        assert {d.path for d in done.damaged} == {self.path(seed) for seed in self.harmed}
+        self.packed |= sound
+
     @rule()
     def reopen(self):
         self.store = Store.open(self.folder / "results")
@@ -69,18 +82,18 @@ class ResultsFolder(RuleBasedStateMachine):
         if cache.exists():
             cache.write_bytes(cache.read_bytes()[:keep])
 
-    @precondition(lambda self: self.written)
+    @precondition(lambda self: self.alone())
     @rule(data=st.data(), share=st.floats(0, 0.99))
     def truncate_a_file(self, data, share):
-        seed = data.draw(st.sampled_from(sorted(self.written)))
+        seed = data.draw(st.sampled_from(self.alone()))
         content = self.path(seed).read_bytes()
         self.path(seed).write_bytes(content[: int(share * len(content))])
         self.harmed.add(seed)
 
-    @precondition(lambda self: self.written)
+    @precondition(lambda self: self.alone())
     @rule(data=st.data())
     def delete_a_file(self, data):
-        seed = data.draw(st.sampled_from(sorted(self.written)))
+        seed = data.draw(st.sampled_from(self.alone()))
         self.path(seed).unlink()
         del self.written[seed]
         self.harmed.discard(seed)

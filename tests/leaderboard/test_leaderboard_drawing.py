@@ -188,7 +188,7 @@ def test_trials_are_those_that_the_selection_names():
     assert found.searched == ("lr",)
     assert found.missing == 1
     (picture,) = found.pictures
-    assert [dot.failed for dot in picture.dots] == [False, True, False]
+    assert (len(picture.chosen), picture.tried.count("M"), picture.failed.count("M")) == (1, 1, 1)
 
 
 def test_without_a_selection_there_is_no_tuning():

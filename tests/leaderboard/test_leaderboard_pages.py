@@ -123,7 +123,7 @@ def test_a_method_shows_its_text_settings_trials_and_runs(tmp_path):
     assert [c[2].strip() for c in settings["rows"][1]] == ["squares", "b", "0.001"]
     trials = next(t for t in tables if "Trials of" in t["caption"])
     assert [row[0][2].strip() for row in trials["rows"][1:]] == ["0", "1", "2", "3 chosen"]
-    assert html.count('class="mean"') == 2  # one per searched hyper-parameter
+    assert html.count('circle class="mean"') == 2  # one per searched hyper-parameter
     runs_table = next(t for t in tables if "Evaluation runs" in t["caption"])
     assert len(runs_table["rows"]) == 4
 

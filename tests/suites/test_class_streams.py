@@ -1,25 +1,14 @@
-"""Streams of tasks from any labelled images, and the networks and data sets of the full tier."""
-
-import io
-import os
-from pathlib import Path
+"""Streams of tasks from any labelled images, and the networks of the full tier."""
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
-from suites.continual import scenarios
-from suites.shared import class_streams, mnist
-from suites.shared.samples import Samples
+from suites.shared import class_streams
+from suites.shared.samples import Samples, Sessions
 from suites.shared.vision import cnn, reduced_resnet18
-
-SCENARIOS = {scenario.name: scenario for scenario in scenarios()}
-REAL = Path(os.environ.get("HELDOUT_DATA") or Path(__file__).resolve().parents[3] / "shared/data")
 
 
 def samples(classes=6, per_class=8, size=5, seed=0):
@@ -80,6 +69,53 @@ def test_a_turned_image_is_the_same_image_turned():
     assert not np.allclose(found.steps[0].arrays["inputs"], found.steps[1].arrays["inputs"])
 
 
+def test_shares_that_cannot_be_equal_differ_by_one_class():
+    found = class_streams.split(samples(classes=8), setting="task", tasks=3, seed=0)
+    assert [len(step.classes) for step in found.steps] == [3, 3, 2]
+    assert found.heads == [list(step.classes) for step in found.steps]
+    assert sorted(label for head in found.heads for label in head) == list(range(8))
+    domain = class_streams.split(samples(classes=8), setting="domain", tasks=3, seed=0)
+    assert domain.outputs == 3
+
+
+@pytest.mark.parametrize("setting", ["class", "task"])
+def test_a_permuted_class_is_a_class_of_its_own_unless_the_domain_shifts(setting):
+    data = samples()
+    domain = class_streams.permuted(data, tasks=3, seed=2)
+    found = class_streams.permuted(data, tasks=3, seed=2, setting=setting)
+    assert (domain.outputs, found.outputs) == (6, 18)
+    for task, (one, other) in enumerate(zip(domain.steps, found.steps, strict=True)):
+        np.testing.assert_array_equal(one.arrays["inputs"], other.arrays["inputs"])
+        np.testing.assert_array_equal(one.arrays["targets"] + 6 * task, other.arrays["targets"])
+        assert other.classes == tuple(range(6 * task, 6 * task + 6))
+    told = setting == "task"
+    assert [test.task for test in found.tests] == ([0, 1, 2] if told else [None] * 3)
+    assert all(
+        test.active == (step.classes if told else ())
+        for step, test in zip(found.steps, found.tests, strict=True)
+    )
+    assert found.heads == ([list(step.classes) for step in found.steps] if told else None)
+
+
+@given(st.integers(0, 50))
+def test_sessions_come_once_each_with_the_same_classes(seed):
+    data = samples()
+    sessions = np.arange(len(data.train_labels)) % 4
+    filmed = Sessions(*data.arrays(), sessions, sessions)
+    found = class_streams.sessions(filmed, seed=seed)
+    assert found.outputs == 6
+    assert len(found.steps) == len(found.tests) == 4
+    order = []
+    for step, test in zip(found.steps, found.tests, strict=True):
+        rows = {x.tobytes() for x in step.arrays["inputs"]}
+        (session,) = {
+            s for x, s in zip(data.train_inputs, sessions, strict=True) if x.tobytes() in rows
+        }
+        np.testing.assert_array_equal(test.answers, data.test_labels[sessions == session])
+        order.append(session)
+    assert sorted(order) == [0, 1, 2, 3]
+
+
 @pytest.mark.parametrize("heads", [None, [[0, 1], [2, 3]]])
 @pytest.mark.parametrize("network", ["cnn", "resnet"])
 def test_networks_answer_per_class_and_mask_other_tasks(network, heads):
@@ -100,6 +136,12 @@ def test_networks_answer_per_class_and_mask_other_tasks(network, heads):
     assert not any("active" in name for name in model.state_dict())
 
 
+def test_a_residual_network_takes_flat_images_too():
+    torch.manual_seed(0)
+    model, x = reduced_resnet18(3, 4, 5).eval(), torch.rand(2, 3, 16, 16)
+    assert torch.equal(model.layers(x.flatten(1)), model(x))
+
+
 def test_reduced_resnet_has_the_size_of_the_papers():
     """1,109,240 weights before the head, with 20 channels: counted by hand, stage by stage."""
     model = reduced_resnet18(3, 20, 10)
@@ -112,89 +154,3 @@ def test_reduced_resnet_has_the_size_of_the_papers():
         before = after
     head = 160 * 10 + 10
     assert sum(p.numel() for p in model.parameters()) == convolutions + head
-
-
-# --- the full tier -------------------------------------------------------------------------------
-
-
-def write(folder, name, shape, labels, image, label):
-    """A made-up split, laid out like the hub."""
-    rng = np.random.default_rng(len(labels))
-    encoded = []
-    for _ in labels:
-        buffer = io.BytesIO()
-        Image.fromarray(rng.integers(256, size=shape, dtype=np.uint8)).save(buffer, "png")
-        encoded.append({"bytes": buffer.getvalue(), "path": None})
-    folder.mkdir(parents=True, exist_ok=True)
-    table = pa.table({image: encoded, label: [int(y) for y in labels]})
-    pq.write_table(table, folder / f"{name}-00000-of-00001.parquet")
-
-
-@pytest.fixture
-def made_up(tmp_path, monkeypatch):
-    """Tiny copies of the full tier's data sets: right shape, noise for images."""
-    ten, hundred = np.arange(40) % 10, np.arange(300) % 100
-    for split, cut in (("train", 1), ("test", 2)):
-        root = tmp_path / "data"
-        for name in ("ylecun/mnist/mnist", "zalando-datasets/fashion_mnist/fashion_mnist"):
-            write(root / name, split, (28, 28), ten[: 40 // cut], "image", "label")
-        write(
-            root / "uoft-cs/cifar10/plain_text",
-            split,
-            (32, 32, 3),
-            ten[: 40 // cut],
-            "img",
-            "label",
-        )
-        fine = hundred[: 300 // cut]
-        write(root / "uoft-cs/cifar100/cifar100", split, (32, 32, 3), fine, "img", "fine_label")
-    monkeypatch.setenv("HELDOUT_DATA", str(root))
-    monkeypatch.setenv("HELDOUT_CACHE", str(tmp_path / "cache"))
-    from suites.shared import cifar
-
-    caches = (mnist.samples, mnist.fingerprint, cifar.samples)
-    for function in caches:
-        function.cache_clear()
-    yield
-    for function in caches:
-        function.cache_clear()
-
-
-@pytest.mark.parametrize("name", ["split-cifar100-class", "split-cifar10-task"])
-def test_a_method_runs_on_images_of_the_full_tier(made_up, run, name):
-    summary = run("er", place=f"continual/{name}", tier="full", budget={"steps": "1"})
-    (record,) = summary.results[0].evaluation
-    assert record.status == "ok", record.failure
-    assert len(record.quality_matrix) == (10 if "100" in name else 5)
-
-
-@pytest.mark.parametrize(
-    "name", [n for n, s in SCENARIOS.items() if s.tier == "full" and s.sources]
-)
-def test_the_sides_of_the_full_tier_differ(made_up, name):
-    if "split-mnist-class" not in name and "mnist" in name:
-        pytest.skip("the same data as split-mnist-class, or its like")
-    scenario = SCENARIOS[name]
-    rows = []
-    for side in ("tuning", "evaluation"):
-        stream = scenario.build(side, 0)
-        assert stream.steps[0].arrays["inputs"].shape[1:] == stream.inputs
-        rows.append({x.tobytes() for step in stream.steps for x in step.arrays["inputs"]})
-    assert not rows[0] & rows[1]
-    assert scenario.fingerprint("tuning") != scenario.fingerprint("evaluation")
-
-
-@pytest.mark.skipif(not (REAL / "ylecun/mnist").is_dir(), reason=f"no MNIST under {REAL}")
-def test_real_mnist_has_its_counts(monkeypatch):
-    monkeypatch.setenv("HELDOUT_DATA", str(REAL))
-    mnist.samples.cache_clear()
-    found = mnist.samples(mnist.MNIST)
-    mnist.samples.cache_clear()
-    assert found.train_inputs.shape == (60_000, 784)
-    assert np.bincount(found.train_labels).tolist() == [
-        *(5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949)
-    ]
-    assert len(found.test_labels) == 10_000
-    assert found.train_inputs.max() == 1.0
-    both = {row.tobytes() for row in found.train_inputs[::7]}
-    assert not both & {row.tobytes() for row in mnist.printed().train_inputs}
