@@ -8,6 +8,7 @@ from fake_records import runs, write
 
 from harness.errors import HeldoutError
 from harness.store import read_table
+from heldout_testing import ROOT
 from leaderboard import anchors, board
 from leaderboard.freeze import freeze
 
@@ -167,6 +168,23 @@ def test_a_changed_file_is_refused_and_told(results):
     assert [d.path for d in damaged] == [file]
     with pytest.raises(HeldoutError, match="restore it or delete it"):
         freeze(results, "shapes", "alpha", None, None)
+
+
+def test_law_7_the_committed_constants_are_means_of_the_committed_runs():
+    table, _ = read_table(ROOT / "results")
+    found, damaged = anchors.read(ROOT / "results")
+    assert damaged == []
+    columns = ("key", "scenario", "method", "protocol", "phase", "score")
+    rows = zip(*(table[name].to_pylist() for name in columns), strict=True)
+    runs_ = {key: rest for key, *rest in rows}
+    for anchor in found.values():
+        for value in (anchor.floor, anchor.reference, anchor.ceiling):
+            known = [runs_[key] for key in value.keys if key in runs_]
+            expected = [value.scenario, value.method, "heldout", "evaluation"]
+            assert all(rest[:-1] == expected for rest in known)
+            if known and len(known) == len(value.keys):  # runs of an older source may be gone
+                scores = [rest[-1] for rest in known]
+                assert value.value == pytest.approx(sum(scores) / len(scores), rel=1e-12)
 
 
 @pytest.mark.parametrize("content", [b"", b"no parquet"])
