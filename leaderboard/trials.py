@@ -97,9 +97,7 @@ def _tuning(rows: Sequence[dict[str, Any] | None], chosen: Mapping[str, Any]) ->
     tried = [(number, settings(text), found) for (number, text), found in sorted(groups.items())]
     names = sorted({name for _, setting, _ in tried for name in setting})
     searched = [
-        name
-        for name in names
-        if len({repr(setting.get(name)) for _, setting, _ in tried}) > 1
+        name for name in names if len({repr(setting.get(name)) for _, setting, _ in tried}) > 1
     ]
     trials = tuple(
         _trial(number, tuple(setting.get(name) for name in searched), found, setting == chosen)
