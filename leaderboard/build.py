@@ -73,7 +73,7 @@ def site(results: Path, previous: bytes | None) -> tuple[dict[str, bytes], Built
     logs = failure_logs(results, methods.failed_keys)
     found = details.read(table, standings.current_keys(standing))
     past = history.after(previous, standing)
-    pages = front_page.render(standing, gap.tables(read))
+    pages = front_page.render(standing, gap.tables(read), past.entries[0])
     pages |= scenario_page.render(standing, found) | methods.render(descriptions, logs)
     pages |= about.render(standing, past, methods.cited(descriptions))
     files = {name: text.encode() for name, text in pages.items()}

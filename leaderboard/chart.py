@@ -40,11 +40,13 @@ class Scale:
 
     @property
     def ticks(self) -> tuple[Tick, ...]:
-        """Up to six round numbers; powers of ten, thinned, on a logarithmic axis."""
+        """Up to six round numbers; on a logarithmic axis 1, 2 and 5 or powers of ten, thinned."""
         if self.log:
             first, last = math.ceil(math.log10(self.low)), math.floor(math.log10(self.high))
             if last - first < 1:
-                places = [self.low, self.high]
+                decades = range(first - 1, last + 2)
+                places = [m * 10.0**k for k in decades for m in (1, 2, 5)]
+                places = [v for v in places if self.low <= v <= self.high]
             else:
                 every = max(1, math.ceil((last - first) / 4))
                 places = [10.0**k for k in range(first, last + 1, every)]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from leaderboard import formats, links, markup, overall, page, statistics, suite_page
+from leaderboard import formats, gap_page, links, markup, overall, statistics, suite_page
 from leaderboard.board import RANKED_PROTOCOL
 from leaderboard.gap import GapTable
+from leaderboard.history import Entry
 from leaderboard.overall import Overall
 from leaderboard.standings import Standings, SuiteStanding
 
@@ -47,8 +48,13 @@ class Line:
         return f"of {len(division.totals)} over {scenarios}"
 
 
-def render(standings: Standings, gaps: Sequence[GapTable] = ()) -> dict[str, str]:
-    """File name -> HTML: the front page, a page per suite, and the gap where there is one."""
+def render(
+    standings: Standings, gaps: Sequence[GapTable] = (), newest: Entry | None = None
+) -> dict[str, str]:
+    """File name -> HTML: the front page, a page per suite, and the gap where there is one.
+
+    `newest` is the newest entry of the changelog.
+    """
     lines = [Line(suite, overall.of_suite(suite)) for suite in standings.suites]
     template = markup.environment().get_template
     pages = {
@@ -59,13 +65,11 @@ def render(standings: Standings, gaps: Sequence[GapTable] = ()) -> dict[str, str
             home=links.INDEX,
             gaps=gaps,
             gap_page=links.GAP,
+            newest=newest,
         )
     }
     if gaps:
-        shown = [[*(t.heldout for t in g.lines), *(t.gap for t in g.lines)] for g in gaps]
-        pages[links.GAP] = template("gap.html.j2").render(
-            tables=gaps, digits=[page.digits_of(each) for each in shown], home=links.INDEX
-        )
+        pages[links.GAP] = gap_page.render(gaps)
     for line in lines:
         name = links.suite(line.standing.suite.name)
         pages[name] = suite_page.render(standings, line.standing, line.overall)

@@ -25,14 +25,14 @@
     return null;
   };
 
-  // What a cell is sorted by: its unrounded value, a number in its text, or the text; "" is last.
+  // What a cell is sorted by: its unrounded value, the number it begins with, or its text; "" last.
   const valueOf = (row, column) => {
     const cell = cellAt(row, column);
     if (!cell || (cell.colSpan > 1 && row.cells.length > 1)) return "";
     if (cell.dataset.value !== undefined) return cell.dataset.value === "" ? "" : Number(cell.dataset.value);
     const text = cell.textContent.replace(/\s+/g, " ").trim();
-    const number = Number(text.replace(/−/g, "-").replace(/,/g, ""));
-    return text === "" || Number.isNaN(number) ? text : number;
+    const leading = /^[+−-]?[\d,]*\.?\d+(?:e[+−-]?\d+)?(?= |$)/.exec(text);
+    return leading ? Number(leading[0].replace(/−/g, "-").replace(/,/g, "")) : text;
   };
 
   const compare = (a, b, sign) => {

@@ -14,7 +14,7 @@ from outline import check
 
 from harness.errors import HeldoutError
 from harness.record import Failure
-from leaderboard import board, front_page, page, plot, standings
+from leaderboard import board, front_page, page, plot, scenario_page, standings
 from leaderboard.build import MARKER, build
 
 HOSTILE = [
@@ -319,12 +319,40 @@ def luminance(colour):
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
+def scheme_colours(scheme):
+    block = re.findall(r":root \{(.*?)\}", CSS, re.S)[scheme]
+    return dict(re.findall(r"--([a-z-]+): (#[0-9a-f]+);", block))
+
+
+def contrast(one, other):
+    low, high = sorted([luminance(one), luminance(other)])
+    return (high + 0.05) / (low + 0.05)
+
+
+def mixed(one, other, share):
+    """What color-mix(in srgb, one share%, other) gives."""
+    full = [c if len(c) == 7 else "#" + "".join(2 * d for d in c[1:]) for c in (one, other)]
+    pairs = [[int(c[i : i + 2], 16) for c in full] for i in (1, 3, 5)]
+    return "#" + "".join(f"{round(a * share / 100 + b * (1 - share / 100)):02x}" for a, b in pairs)
+
+
 @pytest.mark.parametrize("scheme", range(3))
 def test_text_has_contrast_in_light_dark_and_print(scheme):
-    colours = dict(
-        re.findall(r"--([a-z-]+): (#[0-9a-f]+);", re.findall(r":root \{(.*?)\}", CSS, re.S)[scheme])
-    )
+    colours = scheme_colours(scheme)
     for ink, paper in [("ink", "paper"), ("muted", "paper"), ("hue", "paper"), ("alert", "paper"),
                        ("ink", "raised"), ("hue", "hue-soft")]:  # fmt: skip
-        low, high = sorted([luminance(colours[ink]), luminance(colours[paper])])
-        assert (high + 0.05) / (low + 0.05) >= 4.5, (ink, paper)
+        assert contrast(colours[ink], colours[paper]) >= 4.5, (ink, paper)
+    shades = re.findall(
+        r"\.h(\d) \{ background: color-mix\(in srgb, var\(--hue\) (\d+)%, var\(--paper\)", CSS
+    )
+    assert [int(number) for number, _ in shades] == list(range(scenario_page.HEAT))
+    for _, share in shades:
+        paper = mixed(colours["hue"], colours["paper"], int(share))
+        assert contrast(colours["ink"], paper) >= 4.5, share
+
+
+def test_the_front_page_is_small_and_the_script_too(tmp_path):
+    many = [r for s in range(12) for m in range(9) for r in runs(f"m{m}", [0.5], suite=f"s{s:02}")]
+    build(write(tmp_path / "results", many), tmp_path / "site")
+    assert (tmp_path / "site" / "index.html").stat().st_size < 300_000
+    assert (Path(page.__file__).parent / "templates" / "site.js").stat().st_size < 25_000
