@@ -22,6 +22,7 @@ class Difference:
     difference: float | None
     half_width: float | None  # of the 95 % interval; None: no seed variance, or no difference
     improvement: float | None  # how often a run of the first beats one of the second
+    improvement_ends: tuple[float, float] | None  # of its 95 % interval; None: no seed variance
     seeds: tuple[int, int]  # runs of either
     p: float | None  # of scenarios Holm-corrected over all of them
     verdict: str
@@ -132,6 +133,7 @@ def _line(
         value,
         None if math.isnan(width) else width,
         float(share.value),
+        None if math.isnan(float(share.low)) else (float(share.low), float(share.high)),
         (sum(len(a.values) for a, _ in pairs), sum(len(b.values) for _, b in pairs)),
         p,
         verdict,
@@ -145,7 +147,9 @@ def _nothing(place: str, a: Row | None, b: Row | None, one: str, two: str) -> Di
         if not _usable(row)
     ]
     counts = [len(row.entry.runs) if row else 0 for row in (a, b)]
-    return Difference(place, None, None, None, (counts[0], counts[1]), None, "; ".join(reasons))
+    return Difference(
+        place, None, None, None, None, (counts[0], counts[1]), None, "; ".join(reasons)
+    )
 
 
 def _why(row: Row) -> str:

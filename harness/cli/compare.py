@@ -20,7 +20,7 @@ def command(one: str, two: str, suite: str, results: Path) -> int:
 
     Above 0 method A is better. Verdicts are t tests, by seed where both have the same seeds; the
     scenarios are one family, Holm-corrected at 5 %. Over the suite the difference is between
-    scores normalised by its frozen constants.
+    scores normalised by its frozen constants. Wins: how often a run of A beats one of B.
 
     \b
     Example:
@@ -38,14 +38,14 @@ def command(one: str, two: str, suite: str, results: Path) -> int:
             line.place,
             "" if line.difference is None else formats.signed(line.difference, digits),
             "" if line.half_width is None else formats.number(line.half_width, digits),
-            "" if line.improvement is None else f"{line.improvement:.2f}",
+            _share(line.improvement, line.improvement_ends),
             formats.between(line.seeds),
             "" if line.p is None else "< .001" if line.p < 0.001 else f"{line.p:.3f}",
             line.verdict,
         ]
         for line in lines
     ]
-    heads = ["", f"{one} - {two}", "± 95 %", "share of wins", "runs", "p", "verdict"]
+    heads = ["", f"{one} - {two}", "± 95 %", "wins [95 %]", "runs", "p", "verdict"]
     click.echo(tabulate(rows, heads, "simple", disable_numparse=True))
     if not any(line.place == versus.SUITE for line in lines):
         click.echo(
@@ -54,3 +54,9 @@ def command(one: str, two: str, suite: str, results: Path) -> int:
             err=True,
         )
     return OK
+
+
+def _share(value: float | None, ends: tuple[float, float] | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.2f}" + (f" [{ends[0]:.2f}, {ends[1]:.2f}]" if ends else "")

@@ -111,7 +111,10 @@ def test_compare_gives_difference_interval_and_verdict(results):
     assert squares.place == "squares"
     assert squares.difference == pytest.approx(0.81 - 0.51333, abs=1e-4)
     assert squares.verdict == "alpha is better"
-    assert (squares.improvement, squares.seeds) == (1.0, (3, 3))
+    assert (squares.improvement, squares.improvement_ends) == (1.0, None)  # wins every time
+    assert squares.seeds == (3, 3)
+    low, high = circles.improvement_ends
+    assert 0 <= low < circles.improvement < high <= 1
     assert circles.verdict == "no difference shown"
     assert suite.place == versus.SUITE
     found = overall.of_suite(suite_of(results, "shapes"))
