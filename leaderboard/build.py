@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,9 +46,22 @@ def build(results: Path, out: Path) -> Built:
     """Write the site of `results` into the folder `out`, replacing a site that stood there."""
     target = Path(os.path.realpath(out))
     _check_replaceable(target, results)
-    files, built = site(results, previous_history(target))
+    with _uncollected():
+        files, built = site(results, previous_history(target))
     _publish(files, target)
     return built
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the collector of cycles, which costs a sixth of the time and finds next to none."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def previous_history(folder: Path) -> bytes | None:
