@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
@@ -50,8 +51,10 @@ def render(
             name = stem(links.scenario(suite.suite.name, one.scenario.name))
             files |= _both(name, standing_rows(one))
             files |= _both(f"{name}.curves", curve_rows(one, details))
-    for (suite_name, method), part in _by_method(table):
-        files |= _encoded(stem(links.method(suite_name, method)), part)
+    names, parts = zip(*_by_method(table), strict=True) if table.num_rows else ((), ())
+    with ThreadPoolExecutor() as threads:  # encoding leaves Python's lock to others
+        for encoded in threads.map(_encoded, (stem(links.method(*n)) for n in names), parts):
+            files |= encoded
     return files
 
 
