@@ -1,0 +1,56 @@
+"""`bench verify`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from harness.cli import OK, SOME_FAILED, options
+
+
+@click.command("verify")
+@click.argument("suites", metavar="[SUITE...]", nargs=-1)
+@options.results
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Folder of local copies of data sets, laid out like the hub. Default: HELDOUT_DATA.",
+)
+def command(suites: tuple[str, ...], results: Path, data: Path | None) -> int:
+    """Check every record: checksums, keys, the protocol, staleness; and score it again.
+
+    Scores are computed again from the stored predictions by the scenarios themselves. Every doubt
+    is a sentence with what to do. Exit code 0: every record is sound, 1: there are doubts, or runs
+    that cannot be scored again here.
+
+    \b
+    Example:
+      bench verify
+      bench verify --results demo/results continual
+    """
+    from harness import registry
+    from harness.data import VARIABLE
+    from harness.engine import LocalEngine
+    from harness.errors import HeldoutError, did_you_mean
+    from harness.verification import verify
+
+    for suite in suites:
+        if suite not in registry.suites():
+            hint = did_you_mean(suite, registry.suites())
+            raise HeldoutError(f"there is no suite {suite!r}{hint}; see: bench list suites")
+    if data is not None:
+        os.environ[VARIABLE] = str(data)
+    with LocalEngine(jobs=1) as engine:
+        verdict = verify(results, engine, suites, lambda what: click.echo(what, err=True))
+    for text in verdict.doubts:
+        click.echo(f"doubt: {text}")
+    for text in verdict.unchecked:
+        click.echo(f"not checked: {text}")
+    unscored = f", {verdict.unscored} not" if verdict.unscored else ""
+    click.echo(
+        f"{verdict.records} records in {results}: {verdict.rescored} runs scored again{unscored}; "
+        f"{len(verdict.doubts)} doubts"
+    )
+    return SOME_FAILED if verdict.doubts or verdict.unchecked else OK
