@@ -51,6 +51,13 @@ def check(
         return [*found, *trial.findings(suite or entry.suite, patience_seconds)]
 
 
+def problems(method: str, suite: str | None = None) -> list[str]:
+    """What `bench check METHOD --suite SUITE` calls a problem; for a test of one's own."""
+    with LocalEngine(jobs=1) as engine:
+        found = check(registry.find_method(method, suite or ""), engine, suite)
+    return [f"{one.check}: {one.text}" for one in found if one.verdict == "problem"]
+
+
 def _space(facts: MethodFacts) -> Iterator[Finding]:
     """Whether what is searched makes sense beside the defaults."""
     dimensions, defaults = facts.dimensions, facts.defaults

@@ -18,6 +18,7 @@ COMMANDS = {
     "compare": "Compare two methods: difference, interval and verdict.",
     "export": "Write the records as one tidy table, e.g. for pandas.",
     "pack": "Put the runs of each method into one file.",
+    "new": "Write the files of a new method.",
     "check": "Try a method on the contract, in under a minute.",
     "verify": "Check every record and score it again.",
     "reproduce": "Run numbers that others have reported and compare.",
