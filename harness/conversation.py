@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import select
 import signal
 import time
@@ -13,6 +14,7 @@ from harness.errors import RunFailure
 from harness.forkserver import Exit
 
 LOG_BYTES = 64 << 10
+REASON_CHARACTERS = 1000  # of what a process says of its own failure
 GRACE_SECONDS = 1.0  # between SIGTERM and SIGKILL
 CLOSING_SECONDS = 5.0  # to leave after the last message
 DRAINS = 100  # reads of a log at a time, so that endless output cannot hold us
@@ -84,9 +86,16 @@ class Conversation:
                 if message is None:
                     raise self._died()
                 if message.kind == "failed":
-                    reason = str(message.data.get("reason"))
-                    raise RunFailure(str(message.data.get("kind")), f"{reason}, in {self.doing}")
+                    raise self._reported(message)
                 return message
+
+    def _reported(self, message: Message) -> RunFailure:
+        """The failure that the process says of itself, as one line that any terminal can show."""
+        kind = str(message.data.get("kind"))
+        reason = " ".join(str(message.data.get("reason"))[:REASON_CHARACTERS].split())
+        shown = "".join(c if c.isprintable() else "\ufffd" for c in reason)
+        known = re.fullmatch(r"[a-z-]{1,20}", kind)
+        return RunFailure(kind if known else "contract", f"{shown}, in {self.doing}")
 
     def _drain(self) -> bool:
         """Keep the last 64 KB of what was printed; False at its end."""
