@@ -22,8 +22,9 @@ from harness.registry import MethodEntry
 from harness.space import Choice, Dimension
 from harness.store import Store
 
-SHORT = {"epochs": "1", "steps": "20", "limit_seconds": "30"}  # per experience; the whole run
+SHORT = {"epochs": "1", "steps": "20"}  # per experience, whichever is reached first
 PATIENCE_SECONDS = 25.0  # after which no further scenario is begun
+LIMIT_SECONDS = 30.0  # of one run, for those who are waiting at a terminal
 POINTS = 2  # of the space that are tried
 UNLUCKY = ("diverged", "time-out")  # what a setting can be blamed for, and not the method
 SLOW_SHARE = 0.5  # of the limit that a full run may take before it is worth a word
@@ -34,11 +35,12 @@ def check(
     engine: LocalEngine,
     suite: str | None = None,
     notify: Callable[[str], None] = lambda _: None,
-    patience_seconds: float = PATIENCE_SECONDS,
+    patience_seconds: float | None = PATIENCE_SECONDS,
 ) -> list[Finding]:
     """Every finding about one method; `suite` None: the first suite that it runs on.
 
-    After `patience_seconds` no further scenario is begun, and a hint says so.
+    After `patience_seconds` no further scenario is begun, and a hint says so; None: every scenario
+    is tried, and a run may take as long as the scenario allows.
     """
     found = list(legibility.findings(entry))
     with tempfile.TemporaryDirectory(prefix="heldout-check-") as folder:
@@ -47,8 +49,8 @@ def check(
         except HeldoutError as error:
             return [*found, Finding("contract", "problem", str(error))]
         found += _space(facts)
-        trial = _Trial(entry, facts, engine, Path(folder), notify)
-        return [*found, *trial.findings(suite or entry.suite, patience_seconds)]
+        trial = _Trial(entry, facts, engine, Path(folder), notify, patience_seconds)
+        return [*found, *trial.findings(suite or entry.suite)]
 
 
 def problems(method: str, suite: str | None = None) -> list[str]:
@@ -101,7 +103,12 @@ class _Trial:
         engine: LocalEngine,
         folder: Path,
         notify: Callable[[str], None],
+        patience_seconds: float | None,
     ) -> None:
+        self._patience_seconds = patience_seconds
+        self._budget = dict(SHORT)
+        if patience_seconds is not None:
+            self._budget["limit_seconds"] = str(LIMIT_SECONDS)
         self._entry, self._facts, self._engine, self._folder = entry, facts, engine, folder
         self._notify = notify
         self._stores = 0
@@ -109,7 +116,7 @@ class _Trial:
         if entry.suite is None and ".py" in entry.name:
             self._name = entry.target
 
-    def findings(self, suite: str | None, patience_seconds: float) -> Iterator[Finding]:
+    def findings(self, suite: str | None) -> Iterator[Finding]:
         """What running on the core scenarios of one suite shows."""
         began = time.monotonic()
         scenarios = [s for s in self._candidates(suite) if self._fits(s)]
@@ -125,7 +132,8 @@ class _Trial:
         for scenario in scenarios:
             if scenario.suite != first.suite or scenario.name == first.name:
                 continue
-            if time.monotonic() - began > patience_seconds:
+            patience = self._patience_seconds
+            if patience is not None and time.monotonic() - began > patience:
                 yield Finding("run", "hint", f"{scenario.id} was not tried: time is up")
                 continue
             yield from self._judged(scenario, self._run(scenario))
@@ -159,7 +167,7 @@ class _Trial:
             protocol="untuned",
             fixed={name: str(value) for name, value in (setting or {}).items()},
             seeds=1,
-            budget=SHORT,
+            budget=self._budget,
         )
         store = Store.open(self._folder / f"results-{self._stores}")
         summary = study.run(request, self._engine, store)

@@ -65,9 +65,9 @@ def read(root: Path, suites: Sequence[str] = ()) -> tuple[list[Held], list[str]]
                 found.setdefault(record.key, Held(path, record))
             if problem:
                 doubts.append(f"{path}: {problem}")
-        if len(sound) == len(rows) and _is_ours(root, path, sound[0]):
-            if not is_as_written(path, sound):
-                doubts.append(f"{path}: its bytes are not those of its records; {REPEAT}")
+        ours = len(sound) == len(rows) and _is_ours(root, path, sound[0])
+        if ours and not is_as_written(path, sound):
+            doubts.append(f"{path}: its bytes are not those of its records; {REPEAT}")
     held = list(found.values())
     return held, [*doubts, *_copies(held)]
 

@@ -1,7 +1,5 @@
 """Every registered method passes `bench check` on every core scenario that it is made for."""
 
-import math
-
 import pytest
 
 from harness import conformance, registry
@@ -14,7 +12,7 @@ METHODS = [
 @pytest.mark.parametrize("entry", METHODS, ids=lambda e: f"{e.suite}/{e.name}")
 def test_method_conforms(entry, engine):
     """Contract, paper header, space, budget, constraint, and law 10: the same bits once more."""
-    found = conformance.check(entry, engine, patience_seconds=math.inf)
+    found = conformance.check(entry, engine, patience_seconds=None)
     wrong = [
         f"{finding.check}: {finding.text}"
         for finding in found

@@ -6,8 +6,8 @@ import shutil
 import pyarrow as pa
 import pytest
 
-from harness import integrity, protocol, schema, study
-from harness.store import Store, encoded, read_file
+from harness import integrity, packing, protocol, schema, study
+from harness.store import Store, encoded, pack_of, read_file
 from harness.verification import verify
 
 CLASS = "continual/split-digits-class"
@@ -307,6 +307,31 @@ def test_records_handed_over_as_one_file_are_fine(root, engine):
     (root / "all.parquet").write_bytes(encoded(table))
     verdict = verify(root, engine)
     assert (verdict.doubts, verdict.rescored) == ([], 6)
+
+
+def test_packed_records_are_checked_like_others(root, engine):
+    before = {path: path.read_bytes() for path, _ in judged(root)}
+    packing.pack(root)
+    verdict = verify(root, engine)
+    assert (verdict.doubts, verdict.unchecked, verdict.rescored) == ([], [], 6)
+    for path, content in before.items():  # as if packing had been interrupted
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+    assert doubts(root, engine) == ""
+
+
+def test_a_pack_with_a_row_less_or_a_row_changed_is_found(root, engine):
+    packing.pack(root)
+    pack = pack_of(root / CLASS / "er")
+    rows_ = read_file(pack).to_pylist()
+    judged_ = next(row for row in rows_ if row["phase"] == "evaluation" and row["seed"] == 1)
+    rest = [row for row in rows_ if row is not judged_]
+    pack.write_bytes(encoded(pa.Table.from_pylist(rest, schema=schema.SCHEMA)))
+    assert "seed 1 is missing of 3" in doubts(root, engine)
+    judged_["score"] = 0.999
+    judged_["digest"] = schema.row_digest(judged_)
+    pack.write_bytes(encoded(pa.Table.from_pylist([*rest, judged_], schema=schema.SCHEMA)))
+    assert "its score is 0.999" in doubts(root, engine)
 
 
 def test_law_4_a_bit_flipped_anywhere_is_found(root, tmp_path):
