@@ -10,8 +10,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
-from harness import compliance, integrity, registry, rescoring, seeds
+from harness import compliance, integrity, registry, repeating, rescoring, seeds
 from harness.contract import Scenario, SideName
 from harness.engine import LocalEngine
 from harness.errors import HeldoutError
@@ -36,6 +37,7 @@ class Verdict:
     unscored: int  # of those that should have been
     doubts: Sequence[str]  # a sentence each
     unchecked: Sequence[str]  # what could not be looked at here, and why
+    repeated: int = 0  # runs done again
 
 
 def verify(
@@ -43,8 +45,13 @@ def verify(
     engine: LocalEngine,
     suites: Sequence[str] = (),
     notify: Callable[[str], None] = lambda _: None,
+    repeat: int = 0,
+    rng: Random | None = None,
 ) -> Verdict:
-    """Look at every record of a folder, or at those of some suites."""
+    """Look at every record of a folder, or at those of some suites.
+
+    `repeat` runs, drawn by `rng` among those that this machine can repeat, are done again.
+    """
     held, doubts = integrity.read(root, suites)
     if suites:
         held = [one for one in held if one.record.spec.suite in suites]
@@ -58,12 +65,15 @@ def verify(
     for place, those in sorted(by_place.items()):
         notify("/".join(place))
         inspection.look(place, those, by_key)
+    if repeat:
+        inspection.repeat(held, repeat, rng or Random(), notify)
     return Verdict(
         len(held),
         inspection.rescored,
         inspection.unscored,
         [*doubts, *inspection.doubts],
         inspection.unchecked,
+        inspection.repeated,
     )
 
 
@@ -72,7 +82,7 @@ class _Inspection:
 
     def __init__(self, engine: LocalEngine, root: Path) -> None:
         self._engine, self._root = engine, root
-        self.rescored = self.unscored = 0
+        self.rescored = self.unscored = self.repeated = 0
         self.doubts: list[str] = []
         self.unchecked: list[str] = []
         self._methods: dict[tuple[str, str], tuple[str, registry.MethodEntry | None]] = {}
@@ -168,6 +178,36 @@ class _Inspection:
                 f"{one.name}: {'; '.join(problems)}; {one.path} was changed after it was written, "
                 f"or judged by other code: {integrity.REPEAT}"
             )
+
+    def repeat(
+        self, held: Sequence[Held], count: int, rng: Random, notify: Callable[[str], None]
+    ) -> None:
+        """Do some runs again, of any phase."""
+        able = []
+        obstacles: set[str] = set()
+        for one in held:
+            reason = repeating.obstacle(one.record, self._method(one.record)[0])
+            able += [] if reason else [one]
+            obstacles |= {reason}
+        for one in rng.sample(able, min(count, len(able))):
+            spec, (_, entry) = one.record.spec, self._method(one.record)
+            notify(f"repeating {one.name}")
+            try:
+                scenario = registry.scenarios(spec.suite)[spec.scenario]
+                assert entry is not None
+                wrong = repeating.differing(one.record, scenario, entry, self._engine)
+            except (HeldoutError, KeyError) as error:
+                self.unchecked.append(f"{one.name}: cannot be repeated: {error}")
+                continue
+            self.repeated += 1
+            if wrong:
+                self.doubts.append(
+                    f"{one.name}: done again, it differs in {', '.join(wrong)}; {one.path} holds "
+                    f"what its method did not do: {integrity.REPEAT}"
+                )
+        if len(able) < count:
+            reasons = "; ".join(sorted(obstacles - {""})) or "there are no more"
+            self.unchecked.append(f"only {len(able)} runs could be repeated here: {reasons}")
 
     # --- the method -----------------------------------------------------------------------------
 

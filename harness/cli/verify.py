@@ -18,18 +18,28 @@ from harness.cli import OK, SOME_FAILED, options
     type=click.Path(path_type=Path),
     help="Folder of local copies of data sets, laid out like the hub. Default: HELDOUT_DATA.",
 )
-def command(suites: tuple[str, ...], results: Path, data: Path | None) -> int:
+@click.option(
+    "--repeat",
+    type=click.IntRange(0),
+    default=0,
+    metavar="N",
+    help="Also do N runs again, drawn at random, and compare them bit for bit.",
+)
+def command(suites: tuple[str, ...], results: Path, data: Path | None, repeat: int) -> int:
     """Check every record: checksums, keys, the protocol, staleness; and score it again.
 
-    Scores are computed again from the stored predictions by the scenarios themselves. Every doubt
-    is a sentence with what to do. Exit code 0: every record is sound, 1: there are doubts, or runs
-    that cannot be scored again here.
+    Scores are computed again from the stored predictions by the scenarios themselves. That finds
+    figures that do not belong to their predictions; predictions that no method gave are found by
+    --repeat. Every doubt is a sentence with what to do. Exit code 0: every record is sound, 1:
+    there are doubts, or runs that cannot be scored again here.
 
     \b
     Example:
       bench verify
-      bench verify --results demo/results continual
+      bench verify --results demo/results continual --repeat 5
     """
+    from random import SystemRandom
+
     from harness import registry
     from harness.data import VARIABLE
     from harness.engine import LocalEngine
@@ -43,14 +53,18 @@ def command(suites: tuple[str, ...], results: Path, data: Path | None) -> int:
     if data is not None:
         os.environ[VARIABLE] = str(data)
     with LocalEngine(jobs=1) as engine:
-        verdict = verify(results, engine, suites, lambda what: click.echo(what, err=True))
+        verdict = verify(
+            results, engine, suites, lambda what: click.echo(what, err=True), repeat, SystemRandom()
+        )
     for text in verdict.doubts:
         click.echo(f"doubt: {text}")
     for text in verdict.unchecked:
         click.echo(f"not checked: {text}")
+    repeated = f", {verdict.repeated} done again" if repeat else ""
     unscored = f", {verdict.unscored} not" if verdict.unscored else ""
     click.echo(
-        f"{verdict.records} records in {results}: {verdict.rescored} runs scored again{unscored}; "
+        f"{verdict.records} records in {results}: {verdict.rescored} runs scored again{unscored}"
+        f"{repeated}; "
         f"{len(verdict.doubts)} doubts"
     )
     return SOME_FAILED if verdict.doubts or verdict.unchecked else OK

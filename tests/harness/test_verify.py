@@ -2,11 +2,15 @@
 
 import dataclasses
 import shutil
+from random import Random
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from harness import integrity, packing, protocol, schema, study
+from harness.contract import Trace
+from harness.registry import find_scenarios
 from harness.store import Store, encoded, pack_of, read_file
 from harness.verification import verify
 
@@ -279,6 +283,50 @@ def test_law_1_tuning_on_what_is_judged_is_found(root, engine):
     assert "belongs to another study" in doubts(root, engine)
 
 
+# --- done again ----------------------------------------------------------------------------------
+
+
+def test_law_10_honest_runs_come_out_the_same_again(honest, engine):
+    verdict = verify(honest, engine, repeat=4, rng=Random(1))
+    assert (verdict.doubts, verdict.unchecked, verdict.repeated) == ([], [], 4)
+
+
+def test_law_10_invented_predictions_are_found_by_repeating(root, engine):
+    """The right answers, with matrix, curve, metrics, score and digest to match."""
+    (scenario,) = find_scenarios(CLASS, "core")
+    for path, row in rows(root):
+        if (row["phase"], row["method"], row["seed"]) != ("evaluation", "er", 1):
+            path.unlink()
+    ((path, row),) = rows(root)
+    record = schema.from_row(row)
+    stream = scenario.build("evaluation", 1)
+    right = tuple(
+        dataclasses.replace(p, integers=tuple(stream.tests[p.test].answers.tolist()))
+        for p in record.predictions
+    )
+    matrix = tuple(tuple(1.0 for _ in range(5)) for _ in range(5))
+    curve = tuple(dataclasses.replace(point, quality=1.0) for point in record.curve)
+    trace = Trace(np.array(matrix), np.array(record.untrained_quality), curve)
+    metrics = {name: float(v) for name, v in scenario.metrics(trace).items()}
+    forged = dataclasses.replace(
+        record, predictions=right, quality_matrix=matrix, curve=curve, metrics=metrics, score=1.0
+    )
+    path.unlink()
+    Store(root).put(forged)
+    assert not any("score" in doubt for doubt in verify(root, engine).doubts)
+    again = verify(root, engine, repeat=3, rng=Random(1))
+    assert "done again, it differs in predictions, quality" in "\n".join(again.doubts)
+    assert "only 1 runs could be repeated here" in again.unchecked[0]
+
+
+def test_runs_of_another_machine_are_not_repeated(root, engine):
+    for path, row in rows(root):
+        forge(path, row | {"cpu": "Abacus 2"})
+    verdict = verify(root, engine, repeat=1, rng=Random(1))
+    assert verdict.repeated == 0
+    assert "it ran on Abacus 2, not " in verdict.unchecked[0]
+
+
 # --- files ---------------------------------------------------------------------------------------
 
 
@@ -403,8 +451,6 @@ def test_law_5_changed_data_are_stale(root, engine):
 
 def test_scenarios_without_their_data_are_never_called_fine(root, engine, bench, tmp_path):
     """Records of a full-tier scenario on a machine that has not its data set."""
-    from harness.registry import find_scenarios
-
     (scenario,) = find_scenarios("continual/split-mnist-class", "full")
     (_, row), *_ = judged(root)
     record = schema.from_row(row)
