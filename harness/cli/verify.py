@@ -52,6 +52,7 @@ def command(suites: tuple[str, ...], results: Path, data: Path | None, repeat: i
             raise HeldoutError(f"there is no suite {suite!r}{hint}; see: bench list suites")
     if data is not None:
         os.environ[VARIABLE] = str(data)
+    os.environ.setdefault("HF_DATASETS_OFFLINE", "1")  # checking records downloads nothing
     with LocalEngine(jobs=1) as engine:
         verdict = verify(
             results, engine, suites, lambda what: click.echo(what, err=True), repeat, SystemRandom()

@@ -458,7 +458,7 @@ def test_scenarios_without_their_data_are_never_called_fine(root, engine, bench,
         record.spec, scenario=scenario.name, scenario_hash=study.content_hash(scenario)
     )
     Store(root).put(dataclasses.replace(record, spec=spec, tier="full"))
-    nothing = {"HELDOUT_DATA": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    nothing = {"HELDOUT_DATA": str(tmp_path), "HF_HOME": str(tmp_path)}
     done = bench("verify", "--results", str(root), env=nothing)
     assert done.returncode == 1
     assert "continual/split-mnist-class: 1 runs are not rescored: " in done.stdout
