@@ -108,6 +108,8 @@ class LocalEngine:
                 reply = child.channel.receive()
             except TimeoutError:
                 reply = None
+            if reply is not None and reply.kind == "failed":
+                raise HeldoutError(f"{target} cannot be described: {reply.data.get('reason')}")
             if reply is None or reply.kind != "described":
                 raise HeldoutError(
                     f"{target} could not be imported: its process ended or took longer than "
