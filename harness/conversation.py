@@ -15,6 +15,7 @@ from harness.forkserver import Exit
 
 LOG_BYTES = 64 << 10
 REASON_CHARACTERS = 1000  # of what a process says of its own failure
+ANSWER_BYTES = 1 << 28  # of arrays in one message, weights apart
 GRACE_SECONDS = 1.0  # between SIGTERM and SIGKILL
 CLOSING_SECONDS = 5.0  # to leave after the last message
 DRAINS = 100  # reads of a log at a time, so that endless output cannot hold us
@@ -55,17 +56,26 @@ class Conversation:
             self._process.channel.send(verb, data, arrays)
 
     def ask(
-        self, verb: str, data: Any = None, arrays: Any = (), kind: str | None = None
+        self,
+        verb: str,
+        data: Any = None,
+        arrays: Any = (),
+        kind: str | None = None,
+        max_bytes: int = ANSWER_BYTES,
     ) -> Message:
         """Send a message and wait for the answer, which must be of `kind` if that is given."""
         self.send(verb, data, arrays)
-        reply = self.receive()
+        reply = self.receive(max_bytes)
         if kind is not None and reply.kind != kind:
             raise ChannelError(f"answered {verb!r} with {reply.kind!r}")
         return reply
 
-    def receive(self) -> Message:
-        """The next message, draining the log meanwhile, until the deadline."""
+    def receive(self, max_bytes: int = ANSWER_BYTES) -> Message:
+        """The next message, draining the log meanwhile, until the deadline.
+
+        Arrays of more than `max_bytes` are refused before any of it is read: they may take no
+        memory on the other side, and would take ours.
+        """
         poll = select.poll()
         poll.register(self._process.channel.fileno(), select.POLLIN)
         if self._process.log_fileno() >= 0:
@@ -82,7 +92,7 @@ class Conversation:
             if self._process.log_fileno() in ready and not self._drain():
                 poll.unregister(self._process.log_fileno())
             if self._process.channel.fileno() in ready:
-                message = self._process.channel.receive()
+                message = self._process.channel.receive(max_bytes)
                 if message is None:
                     raise self._died()
                 if message.kind == "failed":

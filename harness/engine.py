@@ -105,7 +105,7 @@ class LocalEngine:
             child.channel.socket.settimeout(DESCRIBE_SECONDS)
             child.channel.send("describe", {"target": target})
             try:
-                reply = child.channel.receive()
+                reply = child.channel.receive(max_bytes=0)
             except TimeoutError:
                 reply = None
             if reply is not None and reply.kind == "failed":
@@ -121,7 +121,7 @@ class LocalEngine:
         """The names of the CUDA devices that torch finds; empty if none."""
         with self._child(None) as child:
             child.channel.send("accelerators")
-            reply = child.channel.receive()
+            reply = child.channel.receive(max_bytes=0)
         return ", ".join(reply.data["names"]) if reply else ""
 
     def hardware(self) -> HardwareModel:

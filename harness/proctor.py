@@ -23,7 +23,7 @@ from harness.counters import Counter
 from harness.errors import RunFailure
 from harness.exam import Exam, checked
 from harness.forkserver import Exit
-from harness.meter import Stopwatch, resident_bytes
+from harness.meter import Stopwatch, memory_available, resident_bytes
 from harness.record import Cost, Failure, Prediction, RunSpec
 from harness.stopping import is_over
 from harness.targets import SPENT
@@ -179,7 +179,8 @@ class _Sitting:
         if self._scenario.deliverable == "weights":
             self.talk.doing = "delivering weights"
             with self._watch.predicting():
-                delivered = self.talk.ask("deliver", kind="delivered")
+                room = memory_available() // 2
+                delivered = self.talk.ask("deliver", kind="delivered", max_bytes=room)
             met = self._judge.take(delivered, required=final and i == len(self._stream.steps) - 1)
         self._predict_spent = {}
         tests = range(len(self._stream.tests))

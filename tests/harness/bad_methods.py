@@ -384,6 +384,38 @@ BREAKS_THE_HARNESS = [
         "",
     ),
 ]
+NOTHING = """import gc, json, socket
+from harness.channel import Channel
+fd = os.memfd_create('nothing')
+os.ftruncate(fd, 64 << 30)
+head = json.dumps({'kind': 'predicted', 'data': {'spent': {}}, 'arrays': [['uint8', [64 << 30]]]})
+for o in gc.get_objects():
+    if type(o) is Channel: socket.send_fds(o.socket, [head.encode()], [fd])"""
+BREAKS_THE_HARNESS += [
+    Bad("answers with 64 GB of nothing", {"predict": NOTHING}, "contract", "allowed are 268435456"),
+    Bad(
+        "answers in a type of its own",
+        {"predict": "return np.zeros(len(inputs), 'M8[s]')"},
+        "output",
+        "predict returned datetime64[s] values",
+    ),
+    Bad(
+        "takes nothing to predict",
+        {},
+        "exception",
+        "predict raised TypeError",
+        edits=(
+            ("def predict(self, inputs, task=None):", "def predict(self, *, inputs=0, task=0):"),
+        ),
+    ),
+    Bad(
+        "has a model that raises",
+        {"start": "type(self).model = property(lambda self: 1 / 0)"},
+        "exception",
+        "ZeroDivisionError",
+    ),
+]
+
 HARMLESS = [
     Bad("changes its inputs", {"before": "experience.inputs.fill_(9.0)",
         "predict": "inputs.fill_(9.0)"}, "ok"),
