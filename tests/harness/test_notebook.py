@@ -8,6 +8,7 @@ import pytest
 
 from harness import load_results, run
 from harness.errors import HeldoutError
+from harness.store import record_files
 from heldout_testing import ROOT, environment
 
 CLASS = "continual/split-digits-class"
@@ -59,7 +60,7 @@ def test_what_cannot_be_run_is_said(tmp_path):
 
 def test_damaged_files_are_warned_of(tmp_path):
     run(CLASS, "finetune", results=tmp_path, **SMALL)
-    path = next(tmp_path.rglob("*.parquet"))
+    path = record_files(tmp_path)[0]
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.warns(UserWarning, match="damaged"):
         assert len(load_results(tmp_path)) == 3

@@ -11,7 +11,7 @@ import pytest
 from harness import integrity, packing, protocol, schema, study
 from harness.contract import Trace
 from harness.registry import find_scenarios
-from harness.store import Store, encoded, pack_of, read_file
+from harness.store import Store, encoded, pack_of, read_file, record_files
 from harness.verification import verify
 
 CLASS = "continual/split-digits-class"
@@ -36,7 +36,7 @@ def root(honest, tmp_path):
 
 def rows(root, **wanted):
     """(path, row) of the records with these values, in the order of trials and seeds."""
-    found = [(path, read_file(path).to_pylist()[0]) for path in root.rglob("*.parquet")]
+    found = [(path, read_file(path).to_pylist()[0]) for path in record_files(root)]
     found = [f for f in found if all(f[1][name] == value for name, value in wanted.items())]
     assert found
     return sorted(found, key=lambda f: (f[1]["trial"] or 0, f[1]["seed"]))
