@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from harness.channel import Channel, ChannelError, Message
+from harness.channel import DTYPES, Channel, ChannelError, Message
 from harness.contract import Array, Budget, Call, Constraint
 from harness.errors import RunFailure
 from harness.experience import Ledger, StreamExperience
@@ -75,7 +75,12 @@ def serve(channel: Channel) -> None:
         _report(channel, "memory", "ran out of memory (MemoryError)")
     except SystemExit as error:
         _report(channel, "exit", f"the method called sys.exit({error.code!r})")
-    except Exception as error:
+    except KeyboardInterrupt:
+        _report(channel, "exception", "raised KeyboardInterrupt")
+        raise  # inline it may be the user's own
+    except ChannelError as error:
+        _report(channel, "contract", str(error))
+    except BaseException as error:
         kind, reason = explained(error)
         traceback.print_exc()
         _report(channel, kind, reason)
@@ -231,7 +236,10 @@ class Candidate:
                 raise RunFailure(
                     "output", f"predict returned {len(outputs)} outputs for {len(inputs)} inputs"
                 )
-            parts.append(as_array(outputs))
+            array = as_array(outputs)
+            if array.dtype.name not in DTYPES:
+                raise RunFailure("output", f"predict returned {array.dtype} values; return numbers")
+            parts.append(array)
         return np.concatenate(parts)
 
     def _deliver(self, _: Message) -> None:
@@ -286,9 +294,9 @@ def _named_verb(verb: str) -> Iterator[None]:
     """Say in which verb an exception of the method happened."""
     try:
         yield
-    except (RunFailure, BrokenPipeError, MemoryError, SystemExit):
+    except (RunFailure, BrokenPipeError, MemoryError, SystemExit, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:
         traceback.print_exc()
         kind, reason = explained(error)
         raise RunFailure(kind, f"{verb} raised {reason}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import select
 import signal
 import time
@@ -13,6 +14,8 @@ from harness.errors import RunFailure
 from harness.forkserver import Exit
 
 LOG_BYTES = 64 << 10
+REASON_CHARACTERS = 1000  # of what a process says of its own failure
+ANSWER_BYTES = 1 << 28  # of arrays in one message, weights apart
 GRACE_SECONDS = 1.0  # between SIGTERM and SIGKILL
 CLOSING_SECONDS = 5.0  # to leave after the last message
 DRAINS = 100  # reads of a log at a time, so that endless output cannot hold us
@@ -53,17 +56,26 @@ class Conversation:
             self._process.channel.send(verb, data, arrays)
 
     def ask(
-        self, verb: str, data: Any = None, arrays: Any = (), kind: str | None = None
+        self,
+        verb: str,
+        data: Any = None,
+        arrays: Any = (),
+        kind: str | None = None,
+        max_bytes: int = ANSWER_BYTES,
     ) -> Message:
         """Send a message and wait for the answer, which must be of `kind` if that is given."""
         self.send(verb, data, arrays)
-        reply = self.receive()
+        reply = self.receive(max_bytes)
         if kind is not None and reply.kind != kind:
             raise ChannelError(f"answered {verb!r} with {reply.kind!r}")
         return reply
 
-    def receive(self) -> Message:
-        """The next message, draining the log meanwhile, until the deadline."""
+    def receive(self, max_bytes: int = ANSWER_BYTES) -> Message:
+        """The next message, draining the log meanwhile, until the deadline.
+
+        Arrays of more than `max_bytes` are refused before any of it is read: they may take no
+        memory on the other side, and would take ours.
+        """
         poll = select.poll()
         poll.register(self._process.channel.fileno(), select.POLLIN)
         if self._process.log_fileno() >= 0:
@@ -80,13 +92,20 @@ class Conversation:
             if self._process.log_fileno() in ready and not self._drain():
                 poll.unregister(self._process.log_fileno())
             if self._process.channel.fileno() in ready:
-                message = self._process.channel.receive()
+                message = self._process.channel.receive(max_bytes)
                 if message is None:
                     raise self._died()
                 if message.kind == "failed":
-                    reason = str(message.data.get("reason"))
-                    raise RunFailure(str(message.data.get("kind")), f"{reason}, in {self.doing}")
+                    raise self._reported(message)
                 return message
+
+    def _reported(self, message: Message) -> RunFailure:
+        """The failure that the process says of itself, as one line that any terminal can show."""
+        kind = str(message.data.get("kind"))
+        reason = " ".join(str(message.data.get("reason"))[:REASON_CHARACTERS].split())
+        shown = "".join(c if c.isprintable() else "\ufffd" for c in reason)
+        known = re.fullmatch(r"[a-z-]{1,20}", kind)
+        return RunFailure(kind if known else "contract", f"{shown}, in {self.doing}")
 
     def _drain(self) -> bool:
         """Keep the last 64 KB of what was printed; False at its end."""

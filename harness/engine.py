@@ -105,9 +105,11 @@ class LocalEngine:
             child.channel.socket.settimeout(DESCRIBE_SECONDS)
             child.channel.send("describe", {"target": target})
             try:
-                reply = child.channel.receive()
+                reply = child.channel.receive(max_bytes=0)
             except TimeoutError:
                 reply = None
+            if reply is not None and reply.kind == "failed":
+                raise HeldoutError(f"{target} cannot be described: {reply.data.get('reason')}")
             if reply is None or reply.kind != "described":
                 raise HeldoutError(
                     f"{target} could not be imported: its process ended or took longer than "
@@ -119,7 +121,7 @@ class LocalEngine:
         """The names of the CUDA devices that torch finds; empty if none."""
         with self._child(None) as child:
             child.channel.send("accelerators")
-            reply = child.channel.receive()
+            reply = child.channel.receive(max_bytes=0)
         return ", ".join(reply.data["names"]) if reply else ""
 
     def hardware(self) -> HardwareModel:

@@ -18,6 +18,8 @@ from torch import Tensor
 from harness.contract import Budget
 from harness.errors import RunFailure
 
+MAX_NAMES = 100  # of what a method counts itself
+
 Oracle = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -36,6 +38,7 @@ class Ledger:
     def spend_predicting(self, name: str, amount: int) -> None:
         """Count what `predict` spends; the proctor knows its limit."""
         self.predicting[name] = self.predicting.get(name, 0) + _whole(name, amount)
+        _check_names(self.predicting)
 
     def spend(self, name: str, amount: int) -> None:
         """Count, and fail past the limit."""
@@ -43,8 +46,14 @@ class Ledger:
         total = self.spent.get(name, 0) + amount
         limit = self.budget.spend.get(name)
         self.spent[name] = total
+        _check_names(self.spent)
         if limit is not None and total > limit:
             raise RunFailure("budget", f"spent {total} {name}; the budget allows {limit}")
+
+
+def _check_names(spent: Mapping[str, int]) -> None:
+    if len(spent) > MAX_NAMES:
+        raise RunFailure("contract", f"spend() was given more than {MAX_NAMES} names; use few")
 
 
 def _whole(name: str, amount: int) -> int:

@@ -8,7 +8,7 @@ import importlib.util
 import inspect
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +97,11 @@ def describe(target: str) -> dict[str, Any]:
     if not isinstance(space, Mapping):
         errors.append(f"{target}: space is a {type(space).__name__}, not a mapping")
         space = {}
+    requires = getattr(method, "requires", ())
+    if not _is_names(requires):
+        errors.append(
+            f'{target}: requires is {str(requires)[:40]!r}; write a set of names: {{"labels"}}'
+        )
     problems = spaces.problems(space, list(fields), target) if not errors else []
     return {
         "errors": errors + problems,
@@ -104,10 +109,19 @@ def describe(target: str) -> dict[str, Any]:
         "module_doc": (inspect.getdoc(sys.modules[method.__module__]) or "")[:10_000],
         "fields": fields,
         "space": spaces.to_json(space) if not errors and not problems else {},
-        "requires": sorted(getattr(method, "requires", ())),
+        "requires": sorted(requires) if _is_names(requires) else [],
         "own_model": bool(getattr(method, "own_model", False)),
         "file": inspect.getsourcefile(method),
     }
+
+
+def _is_names(values: Any) -> bool:
+    """Whether it is a collection of texts, a text itself being none."""
+    return (
+        isinstance(values, Collection)
+        and not isinstance(values, str)
+        and all(isinstance(value, str) for value in values)
+    )
 
 
 def explained(error: BaseException) -> tuple[str, str]:

@@ -23,7 +23,7 @@ from harness.counters import Counter
 from harness.errors import RunFailure
 from harness.exam import Exam, checked
 from harness.forkserver import Exit
-from harness.meter import Stopwatch, resident_bytes
+from harness.meter import Stopwatch, memory_available, resident_bytes
 from harness.record import Cost, Failure, Prediction, RunSpec
 from harness.stopping import is_over
 from harness.targets import SPENT
@@ -179,7 +179,8 @@ class _Sitting:
         if self._scenario.deliverable == "weights":
             self.talk.doing = "delivering weights"
             with self._watch.predicting():
-                delivered = self.talk.ask("deliver", kind="delivered")
+                room = memory_available() // 2
+                delivered = self.talk.ask("deliver", kind="delivered", max_bytes=room)
             met = self._judge.take(delivered, required=final and i == len(self._stream.steps) - 1)
         self._predict_spent = {}
         tests = range(len(self._stream.tests))
@@ -272,6 +273,7 @@ class _Sitting:
             spent = {f"predict_{n}": int(amount) for n, amount in reply.data["spent"].items()}
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise ChannelError(f"spending that is no number ({error})") from error
+        _check_amounts(spent)
         for name, amount in spent.items():
             total = self._predict_spent[name] = self._predict_spent.get(name, 0) + amount
             limit = self._limits["spend"].get(name)
@@ -336,9 +338,19 @@ def _counted(message: Message) -> dict[str, Any]:
         flops = {n: None if data[n] is None else int(data[n]) for n in FLOPS}
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ChannelError(f"counts that are no numbers ({error})") from error
+    _check_amounts({**spent, **read, **{n: amount or 0 for n, amount in flops.items()}})
     if flops["train_flops"] is not None:
         flops["train_flops"] += spent.get("uncounted_flops", 0)
     return {**read, **flops, "spent": spent}
+
+
+def _check_amounts(amounts: Mapping[str, int]) -> None:
+    """Nobody gives back what was spent, and no column holds more than 63 bits."""
+    for name, amount in amounts.items():
+        if amount < 0:
+            raise ChannelError(f"{amount} {name}: amounts below zero cannot be spent")
+        if amount >= 1 << 62:
+            raise ChannelError(f"{amount:.3g} {name}: no run spends so much")
 
 
 def _prediction(i: int, j: int, outputs: Array) -> Prediction:

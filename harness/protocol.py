@@ -101,26 +101,25 @@ def select(study: Study, records: Mapping[str, Record]) -> Selection | None:
             f"{study.label} has no selection: {len(missing)} of {len(plan)} tuning runs are "
             f"missing; run: {_command(study, 'tuning')}"
         )
-    scores = _trial_scores(study, plan, records)
-    alive = [trial for trial, score in enumerate(scores) if score is not None]
-    if not alive:
+    scores = trial_scores([spec.key for spec in plan], study.tuning_seeds, records)
+    best = best_trial(scores, higher_is_better=study.higher_is_better)
+    if best is None:
         failures = [records[spec.key].failure for spec in plan]
         reason = next(failure.reason for failure in failures if failure is not None)
         raise HeldoutError(
             f"{study.label}: every one of {len(scores)} trials failed, so there is nothing to "
             f"evaluate; the first: {reason}"
         )
-    sign = 1.0 if study.higher_is_better else -1.0
-    best = max(alive, key=lambda trial: (sign * (scores[trial] or 0.0), -trial))
     return Selection(
         setting=settings(study)[best],
         trial=best,
         score=float(scores[best] or 0.0),
         trials=len(scores),
-        failed_trials=len(scores) - len(alive),
+        failed_trials=scores.count(None),
         tuning_seeds=seeds.tuning(study.tuning_seeds),
         tuning_keys=tuple(spec.key for spec in plan),
         cost=tuning_cost([records[key] for key in dict.fromkeys(s.key for s in plan)]),
+        evaluation_seeds=study.seeds,
     )
 
 
@@ -173,17 +172,26 @@ def _total(values: Sequence[float | None]) -> float | None:
     return float(sum(known)) if len(known) == len(values) else None
 
 
-def _trial_scores(
-    study: Study, plan: Sequence[RunSpec], records: Mapping[str, Record]
+def trial_scores(
+    keys: Sequence[str], tuning_seeds: int, records: Mapping[str, Record]
 ) -> list[float | None]:
-    """Mean primary metric per trial over its seeds; None for a trial with a failed run."""
+    """Mean primary metric per trial over its seeds; None for a trial with a failed run.
+
+    `keys` are those of all tuning runs in the order of the plan: trial by trial.
+    """
     found: list[float | None] = []
-    for first in range(0, len(plan), study.tuning_seeds):
-        runs = plan[first : first + study.tuning_seeds]
-        scores = [records[spec.key].score for spec in runs]
+    for first in range(0, len(keys), tuning_seeds):
+        scores = [records[key].score for key in keys[first : first + tuning_seeds]]
         known = [score for score in scores if score is not None]
         found.append(fmean(known) if len(known) == len(scores) else None)
     return found
+
+
+def best_trial(scores: Sequence[float | None], *, higher_is_better: bool) -> int | None:
+    """The trial that wins: the best, of equal ones the earliest; None where all have failed."""
+    sign = 1.0 if higher_is_better else -1.0
+    alive = [(sign * score, -trial) for trial, score in enumerate(scores) if score is not None]
+    return -max(alive)[1] if alive else None
 
 
 def _spec(

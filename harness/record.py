@@ -147,6 +147,8 @@ class Selection:
     tuning_seeds: tuple[int, ...]
     tuning_keys: tuple[str, ...]  # of every tuning run, in the order of the plan
     cost: TuningCost
+    evaluation_seeds: int | None = None
+    """How many seeds it was chosen to be judged with, so that none can be dropped unnoticed."""
 
     @property
     def id(self) -> str:

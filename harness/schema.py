@@ -178,9 +178,7 @@ def to_row(record: Record) -> dict[str, Any]:
     row["failure_reason"] = _valid(failure.reason) if failure else None
     row["failure_log"] = _valid(failure.log) if failure else None
     row["selection_id"] = selection.id if selection else None
-    row["selection"] = (
-        json.dumps(dataclasses.asdict(selection), sort_keys=True) if selection else None
-    )
+    row["selection"] = _selection_json(selection) if selection else None
     for name in ("runs", "failed_runs", "seconds", "cpu_seconds", "energy_joules",
                  "energy_provenance", "samples"):  # fmt: skip
         row[f"tuning_{name}"] = getattr(selection.cost, name) if selection else None
@@ -232,6 +230,13 @@ def from_row(row: Mapping[str, Any]) -> Record:
         selection=selection_from_json(row["selection"]) if row["selection"] else None,
         failure=failure,
     )
+
+
+def _selection_json(selection: Selection) -> str:
+    stated = dataclasses.asdict(selection)
+    if selection.evaluation_seeds is None:
+        del stated["evaluation_seeds"]  # records from before it was kept stay as they are
+    return json.dumps(stated, sort_keys=True)
 
 
 def selection_from_json(text: str) -> Selection:

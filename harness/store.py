@@ -13,7 +13,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -184,6 +184,21 @@ def slug(name: str) -> str:
     return plain if len(plain) <= 100 else f"{plain[:80]}-{digest(name)[:16]}"
 
 
+def is_as_written(path: Path, records: Sequence[Record]) -> bool:
+    """Whether a file is, byte for byte, what its records are written as.
+
+    Checksums cover a file's pages only; this covers its footer too. A file by another version of
+    the Parquet library has other bytes and passes.
+    """
+    rows = [schema.to_row(record) for record in records]
+    content, again = path.read_bytes(), encoded(pa.Table.from_pylist(rows, schema=schema.SCHEMA))
+    return content == again or _writer(content) != _writer(again)
+
+
+def _writer(content: bytes) -> str:
+    return str(pq.ParquetFile(pa.BufferReader(content)).metadata.created_by)
+
+
 def encoded(table: pa.Table) -> bytes:
     """A table as the bytes of a file: page checksums, and nothing that only large files need."""
     sink = pa.BufferOutputStream()
@@ -230,6 +245,17 @@ def read_file(path: Path) -> pa.Table:
         ) from error
 
 
+def record_files(root: Path) -> list[Path]:
+    """Every file of the folder that should hold records, by name."""
+    if not root.is_dir():
+        raise _no_folder(root)
+    return sorted(root / name for name, _ in _files(root))
+
+
+def _no_folder(root: Path) -> HeldoutError:
+    return HeldoutError(f"there is no results folder {root}; make one with: bench run SUITE METHOD")
+
+
 def read_table(root: Path) -> tuple[pa.Table, list[Damage]]:
     """All records of a results folder without their bulky columns, and the files that failed.
 
@@ -237,9 +263,7 @@ def read_table(root: Path) -> tuple[pa.Table, list[Damage]]:
     A run that occurs in several files counts once. Rows come in the order of their keys.
     """
     if not root.is_dir():
-        raise HeldoutError(
-            f"there is no results folder {root}; make one with: bench run SUITE METHOD"
-        )
+        raise _no_folder(root)
     files = dict(_files(root))
     known, rows = _load_cache(root, files)
     fresh, damaged = [], []

@@ -209,7 +209,7 @@ def _entry(
         method_hash=facts.source_hash,
         defaults=facts.defaults,
         space=facts.dimensions,
-        budget=_limits(budget),
+        budget=limits(budget),
         threads=request.threads,
         device=request.device,
         libraries=machine.libraries(),
@@ -228,7 +228,7 @@ def _entry(
     return Entry(study, scenario, method.target, budget == scenario.budget)
 
 
-def _limits(budget: Budget) -> dict[str, Any]:
+def limits(budget: Budget) -> dict[str, Any]:
     """The budget as JSON, in which 10 and 10.0 epochs are the same."""
     limits = dataclasses.asdict(budget)
     for name in ("epochs", "seconds", "limit_seconds"):

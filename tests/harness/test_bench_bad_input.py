@@ -73,6 +73,20 @@ BROKEN = {
         METHOD.replace("    lr: float = 0.1", "    lr: float = 0.1\n    space = [1]"),
         "space is a list",
     ),
+    "requires a word": (
+        METHOD.replace("    lr: float = 0.1", "    lr: float = 0.1\n    requires = 'labels'"),
+        "requires is 'labels'; write a set of names",
+    ),
+    "requires a number": (
+        METHOD.replace("    lr: float = 0.1", "    lr: float = 0.1\n    requires = 5"),
+        "requires is '5'; write a set of names",
+    ),
+    "has a huge default": (
+        METHOD.replace(
+            "    lr: float = 0.1", "    lr: float = 0.1\n    text: str = 'x' * (1 << 20)"
+        ),
+        "is too large",
+    ),
     "leaves at import": ("import os; os._exit(0)\n" + METHOD, "could not be imported"),
     "has another name": (METHOD.replace("class Mine", "class Other"), "has no class Mine"),
 }

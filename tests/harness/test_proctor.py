@@ -1,4 +1,7 @@
-"""What a method can do to its run: law 6 (failures are results), law 3, law 10."""
+"""What a method can do to its run: law 6 (failures are results), law 3, law 10.
+
+`test_bad_methods.py` has the gallery of those that misbehave.
+"""
 
 import dataclasses
 import os
@@ -13,60 +16,6 @@ from harness.registry import find_scenarios
 from harness.store import Store
 
 CLASS = "continual/split-digits-class"
-
-MISBEHAVING = {
-    "raises in start": ({"start": "raise ValueError('bad luck')"}, "exception", "start raised"),
-    "raises in learn": ({"before": "1 / 0"}, "exception", "ZeroDivisionError"),
-    "raises in predict": ({"predict": "raise KeyError('x')"}, "exception", "predict raised"),
-    "leaves in learn": ({"before": "sys.exit(3)"}, "exit", "sys.exit(3)"),
-    "vanishes": ({"step": "os._exit(0)"}, "exit", "exit code 0 in learn of experience 0"),
-    "segfaults": ({"step": "os.kill(os.getpid(), signal.SIGSEGV)"}, "killed", "SIGSEGV"),
-    "is killed": ({"step": "os.kill(os.getpid(), signal.SIGKILL)"}, "killed", "out of"),
-    "diverges": (
-        {"after": "with torch.no_grad(): next(self.model.parameters()).fill_(float('nan'))"},
-        "diverged",
-        "NaN",
-    ),
-    "answers too few": ({"predict": "return torch.zeros(3).long()"}, "output", "3 outputs for"),
-    "answers a list": ({"predict": "return [0] * len(inputs)"}, "output", "returned list"),
-    "answers logits": ({"predict": "return self.model(inputs, task)"}, "output", "shape"),
-    "answers reals": ({"predict": "return torch.zeros(len(inputs))"}, "output", "whole numbers"),
-    "answers nonsense": (
-        {"predict": "return torch.full((len(inputs),), 77)"},
-        "output",
-        "valid are 0 to 9",
-    ),
-    "reads past its budget": (
-        {"after": "for _ in experience.batches(32): pass"},
-        "budget",
-        "after the budget of experience 0",
-    ),
-    "asks for a reward": (
-        {"before": "experience.reward(torch.zeros(1), torch.zeros(1))"},
-        "contract",
-        "no verifier",
-    ),
-    "asks for prompts": ({"before": "experience.prompts"}, "exception", "no prompts"),
-    "eats memory": (
-        {"before": "self.hoard = [bytearray(1 << 26) for _ in range(64)]"},
-        "memory",
-        "memory",
-    ),
-    "eats tensors": ({"before": "torch.ones(1 << 36)"}, "memory", "alloc"),
-}
-
-
-@pytest.mark.parametrize("name", MISBEHAVING)
-def test_law_6_misbehaviour_becomes_a_reason(name, run, method_file):
-    places, kind, words = MISBEHAVING[name]
-    summary = run(method_file(**places), budget={"epochs": "1", "memory_bytes": str(1 << 29)})
-    (record,) = summary.results[0].evaluation
-    assert record.status == "failed"
-    assert record.score is None
-    assert record.failure.kind == kind
-    assert words in record.failure.reason
-    assert summary.failed == 1
-    assert record.cost.cpu_seconds > 0
 
 
 def test_law_6_endless_loop_that_ignores_sigterm_is_killed(run, method_file):

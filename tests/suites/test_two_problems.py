@@ -1,9 +1,9 @@
 """Law 1 over every registered core scenario: the sides share no sample, by content."""
 
-import numpy as np
 import pytest
 
 from harness import registry
+from harness.rescoring import samples
 
 SCENARIOS = {
     s.id: s
@@ -11,18 +11,6 @@ SCENARIOS = {
     for s in registry.scenarios(suite).values()
     if s.tier == "core"
 }
-
-
-def samples(stream):
-    """Every sample of a stream, trained on or tested, as bytes: all its fields together."""
-    parts = [list(step.arrays.values()) for step in stream.steps]
-    tests = [*stream.tests, *([stream.validation] if stream.validation else [])]
-    parts += [[test.inputs, test.answers] for test in tests]
-    return {
-        b"".join(np.ascontiguousarray(array[i]).tobytes() for array in arrays)
-        for arrays in parts
-        for i in range(len(arrays[0]))
-    }
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

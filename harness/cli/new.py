@@ -1,0 +1,39 @@
+"""`bench new`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness.cli import OK
+
+
+@click.group("new")
+def command() -> None:
+    """Write the files of a new method.
+
+    \b
+    Example:
+      bench new method my-method --suite continual
+    """
+
+
+@command.command("method")
+@click.argument("name")
+@click.option("--suite", required=True, help="The suite that it is for; see: bench list suites.")
+def method(name: str, suite: str) -> int:
+    """Write a complete method and its test into this folder: plain training, to start from.
+
+    \b
+    Example:
+      bench new method my-method --suite continual
+      bench check my_method.py
+    """
+    from harness import scaffold
+
+    written = scaffold.write(name, suite, Path())
+    click.echo(f"wrote {written.method} and {written.test}; next:")
+    click.echo(f"  bench check {written.target} --suite {suite}")
+    click.echo(f"  bench run {suite} {written.target}")
+    return OK

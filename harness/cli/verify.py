@@ -1,0 +1,71 @@
+"""`bench verify`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from harness.cli import OK, SOME_FAILED, options
+
+
+@click.command("verify")
+@click.argument("suites", metavar="[SUITE...]", nargs=-1)
+@options.results
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Folder of local copies of data sets, laid out like the hub. Default: HELDOUT_DATA.",
+)
+@click.option(
+    "--repeat",
+    type=click.IntRange(0),
+    default=0,
+    metavar="N",
+    help="Also do N runs again, drawn at random, and compare them bit for bit.",
+)
+def command(suites: tuple[str, ...], results: Path, data: Path | None, repeat: int) -> int:
+    """Check every record: checksums, keys, the protocol, staleness; and score it again.
+
+    Scores are computed again from the stored predictions by the scenarios themselves. That finds
+    figures that do not belong to their predictions; predictions that no method gave are found by
+    --repeat. Every doubt is a sentence with what to do. Exit code 0: every record is sound, 1:
+    there are doubts, or runs that cannot be scored again here.
+
+    \b
+    Example:
+      bench verify
+      bench verify --results demo/results continual --repeat 5
+    """
+    from random import SystemRandom
+
+    from harness import registry
+    from harness.data import VARIABLE
+    from harness.engine import LocalEngine
+    from harness.errors import HeldoutError, did_you_mean
+    from harness.verification import verify
+
+    for suite in suites:
+        if suite not in registry.suites():
+            hint = did_you_mean(suite, registry.suites())
+            raise HeldoutError(f"there is no suite {suite!r}{hint}; see: bench list suites")
+    if data is not None:
+        os.environ[VARIABLE] = str(data)
+    os.environ.setdefault("HF_DATASETS_OFFLINE", "1")  # checking records downloads nothing
+    with LocalEngine(jobs=1) as engine:
+        verdict = verify(
+            results, engine, suites, lambda what: click.echo(what, err=True), repeat, SystemRandom()
+        )
+    for text in verdict.doubts:
+        click.echo(f"doubt: {text}")
+    for text in verdict.unchecked:
+        click.echo(f"not checked: {text}")
+    repeated = f", {verdict.repeated} done again" if repeat else ""
+    unscored = f", {verdict.unscored} not" if verdict.unscored else ""
+    click.echo(
+        f"{verdict.records} records in {results}: {verdict.rescored} runs scored again{unscored}"
+        f"{repeated}; "
+        f"{len(verdict.doubts)} doubts"
+    )
+    return SOME_FAILED if verdict.doubts or verdict.unchecked else OK

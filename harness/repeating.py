@@ -1,0 +1,55 @@
+"""Runs done once more from their records, and compared bit for bit. Law 10.
+
+The one check that tells predictions which a method gave from predictions which somebody invented.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from harness import machine
+from harness.contract import Scenario
+from harness.engine import Job, LocalEngine
+from harness.record import Record
+from harness.registry import MethodEntry
+from harness.store import Store
+
+
+def obstacle(record: Record, source_hash: str) -> str:
+    """Why a run cannot be repeated here so that its bits mean anything; "" if it can."""
+    spec, here, libraries = record.spec, machine.this_machine(), machine.libraries()
+    if spec.method_hash != source_hash:
+        return "its method's source is another, or not here"
+    if dict(spec.libraries) != libraries:
+        return f"it ran with {_versions(spec.libraries)}, not {_versions(libraries)}"
+    if spec.device != "cpu":
+        return f"it ran on {spec.device}"
+    if record.machine.cpu != here.cpu:
+        return f"it ran on {record.machine.cpu}, not {here.cpu}"
+    return ""
+
+
+def differing(
+    record: Record, scenario: Scenario, method: MethodEntry, engine: LocalEngine
+) -> list[str]:
+    """What comes out otherwise when the run is done again; raises HeldoutError if it cannot be."""
+    job = Job(record.spec, scenario, method.target, record.budget_standard, record.selection)
+    with tempfile.TemporaryDirectory(prefix="heldout-repeat-") as folder:
+        report = engine.run([job], Store.open(Path(folder) / "results"), lambda _: None)
+    if not report.records:
+        return [*report.errors]
+    again = report.records[record.key]
+    compared = {
+        "status": (record.status, again.status),
+        "predictions": (record.predictions, again.predictions),
+        "quality": (record.quality_matrix, again.quality_matrix),
+        "weights": (record.weights_sha256, again.weights_sha256),
+        "samples seen": (record.cost.samples_seen, again.cost.samples_seen),
+    }
+    return [name for name, (before, now) in compared.items() if before != now]
+
+
+def _versions(libraries: Mapping[str, str]) -> str:
+    return " ".join(f"{name} {version}" for name, version in sorted(libraries.items()))

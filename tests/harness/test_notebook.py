@@ -1,0 +1,88 @@
+"""`from harness import run, load_results`."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from harness import load_results, run
+from harness.errors import HeldoutError
+from harness.store import record_files
+from heldout_testing import ROOT, environment
+
+CLASS = "continual/split-digits-class"
+SMALL = {"seeds": 2, "trials": 1, "budget": {"epochs": 1}}
+
+
+def test_records_and_a_tidy_frame(tmp_path):
+    folder = tmp_path / "results"
+    records = run(CLASS, "finetune", results=folder, **SMALL)
+    assert [(r.status, r.spec.phase, r.spec.seed) for r in records] == [
+        ("ok", "evaluation", 0),
+        ("ok", "evaluation", 1),
+    ]
+    assert run(CLASS, "finetune", results=folder, phase="tuning", **SMALL)[0].spec.trial == 0
+    frame = load_results(folder)
+    assert len(frame) == 4
+    judged = frame[frame.phase == "evaluation"].sort_values("seed")
+    assert judged.score.tolist() == [r.score for r in records]
+    assert judged["metrics.final_average_accuracy"].tolist() == judged.score.tolist()
+    assert judged["setting.lr"].tolist() == [r.spec.setting["lr"] for r in records]
+    assert not frame.map(lambda value: isinstance(value, dict | list)).any(axis=None)
+
+
+def test_a_class_from_a_file(method_file, tmp_path):
+    from harness.loading import load_method
+
+    mine = load_method(method_file("from_a_class.py"))
+    (record,) = run(CLASS, mine, results=tmp_path / "r", fixed={"lr": 0.05}, seeds=1,
+                    budget={"epochs": 1})  # fmt: skip
+    assert record.spec.setting == {"lr": 0.05}
+    assert record.spec.method == "from_a_class.py:Mine"
+
+
+def test_what_cannot_be_run_is_said(tmp_path):
+    exec("class Here: pass", namespace := {})
+    for arguments, options, words in (
+        ((CLASS,), {}, "needs a method"),
+        ((CLASS, namespace["Here"]), {}, "defined in no file"),
+        ((CLASS, "err"), {}, 'did you mean "er"'),
+        ((CLASS, "er"), {"seed": 3}, 'did you mean "seeds"'),
+        ((CLASS, "er"), {"seeds": 0}, "at least 1"),
+        (("continual", "grpo"), {}, "needs"),
+    ):
+        with pytest.raises(HeldoutError, match=re.escape(words)):
+            run(*arguments, results=tmp_path / "r", **options)
+    with pytest.raises(HeldoutError, match="no results folder"):
+        load_results(tmp_path / "nowhere")
+
+
+def test_damaged_files_are_warned_of(tmp_path):
+    run(CLASS, "finetune", results=tmp_path, **SMALL)
+    path = record_files(tmp_path)[0]
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.warns(UserWarning, match="damaged"):
+        assert len(load_results(tmp_path)) == 3
+
+
+def test_the_notebook_of_the_readme(tmp_path):
+    text = re.search(
+        r"<!-- notebook -->\n```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S
+    )[1]
+    done = subprocess.run(
+        [sys.executable, "-c", text],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "metrics.forgetting" in done.stdout
+    assert "finetune" in done.stdout
+
+
+def test_import_harness_stays_light():
+    script = "import sys, harness; print(sorted({'torch', 'pandas', 'numpy'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
