@@ -59,6 +59,6 @@ def scenarios():
             seeds=3,
             targets=(0.9, 1.01),
             flops=True,
-            window_seconds=0.2,
+            window_seconds=1.0,
         ),
     )
