@@ -26,7 +26,8 @@ from harness.exam import Exam, Exams
 from harness.forkserver import Child, ForkServer
 from harness.inline import InlineProcess
 from harness.proctor import Outcome, examine
-from harness.record import Record, RunSpec, Selection
+from harness.record import Isolation, Record, RunSpec, Selection
+from harness.sandbox import RunFolder, strongest
 from harness.store import Store, WriteError
 from harness.weights import warm_up
 
@@ -100,8 +101,11 @@ class LocalEngine:
             self._probe.close()
 
     def describe(self, target: str) -> dict[str, Any]:
-        """What a method declares (`harness.loading.describe`), asked in a process of its own."""
-        with self._child(None) as child:
+        """What a method declares (`harness.loading.describe`), asked in a process of its own.
+
+        Asking runs the file, so the process is as confined as this machine allows.
+        """
+        with self._child(None, strongest(), (target,)) as child:
             child.channel.socket.settimeout(DESCRIBE_SECONDS)
             child.channel.send("describe", {"target": target})
             try:
@@ -114,6 +118,11 @@ class LocalEngine:
                     f"{DESCRIBE_SECONDS:g} s; try: python -c 'import ...' by hand"
                 )
             return dict(reply.data)
+
+    def confine(self) -> None:
+        """Make a sandbox that runs nothing; HeldoutError where it cannot be made."""
+        with self._child(None, "sandbox"):
+            pass
 
     def accelerators(self) -> str:
         """The names of the CUDA devices that torch finds; empty if none."""
@@ -184,6 +193,7 @@ class LocalEngine:
             outcome = process.lead(
                 lambda p=process, e=exam, j=job: examine(j.spec, e, j.target, p)  # type: ignore[misc]
             )
+            outcome = replace(outcome, isolation="inline")
             record = self._record(job, outcome, began)
             store.put(record)
             records[record.key] = record
@@ -256,9 +266,12 @@ class LocalEngine:
         return outcome
 
     def _one_pass(self, job: Job, exam: Exam, **how: Any) -> Outcome:
-        memory = job.spec.budget["memory_bytes"] if job.spec.device == "cpu" else None
-        with self._child(memory) as child:
-            outcome = examine(job.spec, exam, job.target, child, **how)
+        spec = job.spec
+        memory = spec.budget["memory_bytes"] if spec.device == "cpu" else None
+        code = (job.target, *exam.code)
+        with self._child(memory, spec.isolation, code, exam.folders, spec.device) as child:
+            outcome = examine(spec, exam, job.target, child, **how)
+            outcome = replace(outcome, isolation=child.isolation)
         if self._stopping.is_set():
             raise _StoppedError  # killed by us, not by its own fault: no record
         return outcome
@@ -277,21 +290,33 @@ class LocalEngine:
         return idle_watts(counters, self._idle_seconds) if counters else {}
 
     @contextlib.contextmanager
-    def _child(self, memory_bytes: int | None) -> Iterator[Child]:
+    def _child(
+        self,
+        memory_bytes: int | None,
+        isolation: Isolation = "process",
+        code: Sequence[str] = (),
+        folders: Sequence[str] = (),
+        device: str = "cpu",
+    ) -> Iterator[Child]:
+        """A new process; in a sandbox it may read the sources of `code`, and `folders`."""
         with self._lock:
             if self._server is None:
                 self._server = ForkServer(self._threads)
-        child = self._server.spawn(memory_bytes)
-        with self._lock:
-            self._active.add(child)
-        try:
-            if self._stopping.is_set():
-                raise _StoppedError
-            yield child
-        finally:
+        with contextlib.ExitStack() as stack:
+            grant = None
+            if isolation == "sandbox":
+                grant = stack.enter_context(RunFolder(code, folders, device))
+            child = self._server.spawn(memory_bytes, grant)
+            stack.callback(child.close)
             with self._lock:
-                self._active.discard(child)
-            child.close()
+                self._active.add(child)
+            try:
+                if self._stopping.is_set():
+                    raise _StoppedError
+                yield child
+            finally:
+                with self._lock:
+                    self._active.discard(child)
 
     def _stop(self) -> None:
         """Kill what runs; the workers notice and leave without writing."""
@@ -321,7 +346,7 @@ class LocalEngine:
             metric_floor=metric.floor,
             machine=machine.this_machine(),
             started_at=started_at,
-            isolation=spec.isolation,
+            isolation=outcome.isolation,
             cost=cost,
             score=None if outcome.failure else outcome.metrics[metric.name],
             metrics={} if outcome.failure else {**outcome.metrics, **reached},

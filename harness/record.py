@@ -16,7 +16,7 @@ from harness.fingerprint import digest
 Phase = Literal["tuning", "evaluation", "reproduction"]
 Protocol = Literal["heldout", "conventional", "untuned"]
 Status = Literal["ok", "failed"]
-Isolation = Literal["process", "inline"]
+Isolation = Literal["sandbox", "process", "inline"]
 Provenance = Literal["measured", "estimated", "constant", "unknown"]
 
 
