@@ -47,7 +47,7 @@ class Exam:
         """What a method's process calls of the suite: it must be able to import that."""
         scenario = self.scenario
         calls = [c.target for c in (self.stream.model, scenario.constraint) if c is not None]
-        return (*calls, *([name_of(scenario.infer)] if scenario.infer else ()))
+        return (*calls, *([name_of(scenario.infer)] if scenario.untrained else ()))
 
     @property
     def folders(self) -> tuple[str, ...]:
