@@ -195,7 +195,7 @@ def test_law_4_records_of_others_cannot_be_spoilt(way, isolation, steal, told, s
     before = _facts(path)
     names = set(os.listdir(tmp_path))
     reason = steal(f"files.{way}", str(path), isolation)
-    intact = path.exists() and path.read_bytes() == secret and _facts(path) == before
+    intact = path.exists() and _facts(path) == before and path.read_bytes() == secret
     intact = intact and names | {"results"} == set(os.listdir(tmp_path))
     assert intact == (isolation == "sandbox"), reason
 
