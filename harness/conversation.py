@@ -15,6 +15,7 @@ from harness.forkserver import Exit
 LOG_BYTES = 64 << 10
 GRACE_SECONDS = 1.0  # between SIGTERM and SIGKILL
 CLOSING_SECONDS = 5.0  # to leave after the last message
+LOOK_SECONDS = 1.0  # between looks at what the process has written to disk
 DRAINS = 100  # reads of a log at a time, so that endless output cannot hold us
 
 
@@ -35,6 +36,9 @@ class Process(Protocol):
 
     def ended(self, timeout: float | None) -> Exit | None:
         """How it ended, or None if it still runs after `timeout` seconds."""
+
+    def excess(self) -> str:
+        """What it has taken beyond its share of the disk, in words; "" where it has not."""
 
 
 class Conversation:
@@ -76,7 +80,9 @@ class Conversation:
                     f"{self.doing} was still running after the limit of "
                     f"{self._limit_seconds:g} s for a run",
                 )
-            ready = {fd for fd, _ in poll.poll(left * 1000)}
+            ready = {fd for fd, _ in poll.poll(min(left, LOOK_SECONDS) * 1000)}
+            if not ready and (excess := self._process.excess()):
+                raise RunFailure("disk", f"{self.doing} {excess}")
             if self._process.log_fileno() in ready and not self._drain():
                 poll.unregister(self._process.log_fileno())
             if self._process.channel.fileno() in ready:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from harness import counters as hardware_counters
-from harness import machine, repetition, targets
+from harness import machine, repetition, sandbox, targets
 from harness.contract import Scenario
 from harness.counters import Counter, idle_watts
 from harness.crowd import Crowd
@@ -27,7 +27,6 @@ from harness.forkserver import Child, ForkServer
 from harness.inline import InlineProcess
 from harness.proctor import Outcome, examine
 from harness.record import Isolation, Record, RunSpec, Selection
-from harness.sandbox import RunFolder, strongest
 from harness.store import Store, WriteError
 from harness.weights import warm_up
 
@@ -100,12 +99,14 @@ class LocalEngine:
         if self._probe is not None:
             self._probe.close()
 
-    def describe(self, target: str) -> dict[str, Any]:
+    def describe(self, target: str, isolation: Isolation | None = None) -> dict[str, Any]:
         """What a method declares (`harness.loading.describe`), asked in a process of its own.
 
-        Asking runs the file, so the process is as confined as this machine allows.
+        Asking runs the file, so the process is as confined as its runs will be; by default as
+        this machine allows.
         """
-        with self._child(None, strongest(), (target,)) as child:
+        level = isolation or sandbox.strongest()
+        with self._child(None, level, (target,)) as child:
             child.channel.socket.settimeout(DESCRIBE_SECONDS)
             child.channel.send("describe", {"target": target})
             try:
@@ -117,7 +118,9 @@ class LocalEngine:
                     f"{target} could not be imported: its process ended or took longer than "
                     f"{DESCRIBE_SECONDS:g} s; try: python -c 'import ...' by hand"
                 )
-            return dict(reply.data)
+            told = dict(reply.data)
+            told["errors"] = [sandbox.hinted(text, child.isolation) for text in told["errors"]]
+            return told
 
     def confine(self) -> None:
         """Make a sandbox that runs nothing; HeldoutError where it cannot be made."""
@@ -272,6 +275,9 @@ class LocalEngine:
         with self._child(memory, spec.isolation, code, exam.folders, spec.device) as child:
             outcome = examine(spec, exam, job.target, child, **how)
             outcome = replace(outcome, isolation=child.isolation)
+        if failure := outcome.failure:
+            reason = sandbox.hinted(failure.reason, outcome.isolation)
+            outcome = replace(outcome, failure=replace(failure, reason=reason))
         if self._stopping.is_set():
             raise _StoppedError  # killed by us, not by its own fault: no record
         return outcome
@@ -305,7 +311,7 @@ class LocalEngine:
         with contextlib.ExitStack() as stack:
             grant = None
             if isolation == "sandbox":
-                grant = stack.enter_context(RunFolder(code, folders, device))
+                grant = stack.enter_context(sandbox.RunFolder(code, folders, device))
             child = self._server.spawn(memory_bytes, grant)
             stack.callback(child.close)
             with self._lock:

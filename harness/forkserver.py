@@ -60,7 +60,12 @@ class Child:
         self._log = log  # what it prints
         self._status = status  # one packet when it has ended
         self._exit: Exit | None = None
-        self.isolation: Isolation = "process"  # that is in force
+        self.grant: Grant | None = None  # of the sandbox that it is in
+
+    @property
+    def isolation(self) -> Isolation:
+        """The level that is in force."""
+        return "process" if self.grant is None else "sandbox"
 
     def log_fileno(self) -> int:
         """Becomes readable when there is log to take."""
@@ -93,6 +98,10 @@ class Child:
             else:
                 self._exit = Exit(**json.loads(packet))
         return self._exit
+
+    def excess(self) -> str:
+        """See `harness.conversation.Process.excess`; only a sandbox has a folder of its own."""
+        return sandbox.excess(self.grant) if self.grant else ""
 
     def close(self) -> None:
         """Kill what still runs of it and drop every connection."""
@@ -157,13 +166,13 @@ class ForkServer:
         if not reply:
             raise RuntimeError(f"the fork server has ended (exit code {self._process.poll()})")
         child = Child(json.loads(reply)["pid"], Channel(channel, trusting=False), log, status)
-        child.isolation = "process" if grant is None else "sandbox"
         if trouble := json.loads(reply)["trouble"]:
             child.close()
             raise HeldoutError(
                 f"the sandbox could not be made ({trouble}); see: bench doctor, or use "
                 "--isolation process"
             )
+        child.grant = grant
         return child
 
     def close(self) -> None:

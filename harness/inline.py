@@ -49,6 +49,10 @@ class InlineProcess:
         cpu_seconds = time.process_time() - self._cpu_began
         return Exit(0, None, cpu_seconds, usage.ru_maxrss * 1024)
 
+    def excess(self) -> str:
+        """Nothing: it has no folder of its own."""
+        return ""
+
     def lead(self, proctor: Callable[[], T]) -> T:
         """Run `proctor` in a thread and the method here, until both are done."""
         from harness import candidate

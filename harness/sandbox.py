@@ -35,6 +35,8 @@ from harness.record import Isolation
 from harness.syscalls import DEVICE, EXECUTE, LIST, READ, READING, WRITE, WRITING
 
 TASKS = 256  # processes and threads of a run together
+SCRATCH_BYTES = 4_000_000_000  # on disk, of a run
+BLOCK = 4096  # bytes that a file counts for at least: there is an end to their number too
 FILE_BYTES = 64 << 30  # of one file, where no memory limit says less
 FIRST_USER = 0x70000000  # of the users that runs get where we are root; nobody else's by then
 
@@ -108,6 +110,29 @@ def in_words() -> list[str]:
         f"no network, no other process' memory {scoped}",
         processes,
     ]
+
+
+def excess(grant: Grant) -> str:
+    """What a run has written to its scratch folder beyond its share, in words; "" if it has not."""
+    used = 0
+    for folder, _, names in os.walk(grant.scratch):
+        for name in names:
+            with contextlib.suppress(OSError):  # it has gone meanwhile
+                used += max(Path(folder, name).lstat().st_blocks * 512, BLOCK)
+        if used > SCRATCH_BYTES:
+            return f"wrote {used / 1e9:.1f} GB to disk; {SCRATCH_BYTES / 1e9:g} GB are allowed"
+    return ""
+
+
+def hinted(reason: str, isolation: Isolation) -> str:
+    """The reason of a failure, with what to do where the sandbox may be behind it."""
+    refused = ("PermissionError", "ModuleNotFoundError", "Permission denied")
+    if isolation != "sandbox" or not any(word in reason for word in refused):
+        return reason
+    return (
+        f"{reason}; in a sandbox a method reads its own source files and installed libraries, "
+        "and writes to its working folder, nothing else (--isolation process lifts that)"
+    )
 
 
 class RunFolder:

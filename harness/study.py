@@ -89,6 +89,15 @@ class Summary:
         runs = [r for result in self.results for r in (*result.tuning, *result.evaluation)]
         return sum(r.status == "failed" for r in runs) + sum(bool(r.error) for r in self.results)
 
+    @property
+    def weaker(self) -> int:
+        """Runs that were found, made at a lower level of isolation than was asked for now."""
+        return sum(
+            result.study.isolation == "sandbox" and record.isolation != "sandbox"
+            for result in self.results
+            for record in (*result.tuning, *result.evaluation)
+        )
+
 
 NO_CONTENT = (
     *("title", "tier", "trials", "tuning_seeds", "seeds", "targets", "flops", "window_seconds"),
@@ -168,7 +177,7 @@ def prepare(
     skipped: list[NotApplicable] = []
     for name in dict.fromkeys(request.methods):
         method = registry.find_method(name, suite)
-        facts = of_method(method, engine, store.cache)
+        facts = of_method(method, engine, store.cache, request.isolation)
         for scenario in scenarios:
             lacking = sorted(set(facts.requires) - scenario.offers)
             if lacking:

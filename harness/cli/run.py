@@ -141,5 +141,11 @@ def command(
         print_summary(summary, store.root)
     for error in summary.errors:
         click.echo(f"bench: {error}", err=True)
+    if weaker := summary.weaker:
+        click.echo(
+            f"bench: {weaker} of these runs were made outside a sandbox earlier, and say so; "
+            "delete their records to have them made again",
+            err=True,
+        )
     sys.stdout.flush()
     return SOME_FAILED if summary.failed or summary.errors else OK

@@ -334,3 +334,63 @@ def test_every_way_is_tried(monkeypatch):
     tried = {way.partition(" ")[0] for way in WAYS} | {f"files.{way}" for way in SPOILING}
     own = {"files.ancestors", "memory.first", "memory.searched", "memory.labels_among_objects"}
     assert set(thief.WAYS) == tried | own | {"processes.an_orphan"}
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("start", "np.load('/etc/passwd')"),
+        ("before", "import a_library_from_elsewhere"),
+    ],
+)
+def test_law_6_a_method_that_needs_more_is_told_what_to_do(place, words, run, method_file):
+    if why_not := sandbox.why_not():
+        pytest.skip(why_not)
+    target = method_file(**{place: words})
+    (record,) = run(target, isolation="sandbox").results[0].evaluation
+    assert "reads its own source files and installed libraries" in record.failure.reason
+    assert "--isolation process" in record.failure.reason
+
+
+def test_law_6_a_full_scratch_folder_ends_the_run(run, method_file, tmp_path, monkeypatch):
+    if why_not := sandbox.why_not():
+        pytest.skip(why_not)
+    monkeypatch.setattr(sandbox, "SCRATCH_BYTES", 3_000_000)
+    fills = """
+    for i in range(200):
+        with open(f'file-{i}', 'wb') as file: file.write(bytes(100_000))
+        time.sleep(0.05)
+    """
+    (record,) = run(method_file(start=fills), isolation="sandbox").results[0].evaluation
+    assert record.failure.kind == "disk"
+    assert "GB are allowed" in record.failure.reason
+    assert record.cost.wall_seconds < 8
+
+
+def test_imports_beside_the_method_work_and_other_files_do_not(run, method_file, tmp_path):
+    """A package, a module, and one imported late; the rest of the folder is not readable."""
+    if why_not := sandbox.why_not():
+        pytest.skip(why_not)
+    (tmp_path / "pack").mkdir()
+    (tmp_path / "pack" / "__init__.py").write_text("from .inner import VALUE\n")
+    (tmp_path / "pack" / "inner.py").write_text("VALUE = 2\n")
+    (tmp_path / "flat.py").write_text("def late():\n    import later\n    return later.VALUE\n")
+    (tmp_path / "later.py").write_text("VALUE = 3\n")
+    (tmp_path / "unrelated.py").write_text("VALUE = 5\n")
+    works = "import pack, flat; assert pack.VALUE + flat.late() == 5"
+    (record,) = run(method_file(start=works)).results[0].evaluation
+    assert record.status == "ok", record.failure
+    hidden = "import importlib; importlib.import_module('unrelated')"
+    target = method_file("other.py", start=hidden)
+    (record,) = run(target, isolation="sandbox").results[0].evaluation
+    assert "unrelated" in record.failure.reason
+
+
+def test_found_runs_of_a_lower_level_are_counted(run):
+    """Law 5: the level is no part of the key, so they are not made again; law 3: it is told."""
+    if why_not := sandbox.why_not():
+        pytest.skip(why_not)
+    assert run("finetune", isolation="process").weaker == 0
+    again = run("finetune", isolation="sandbox")
+    assert (again.executed, again.found, again.weaker) == (0, 1, 1)
+    assert run("finetune", isolation="process").weaker == 0
