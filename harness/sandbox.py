@@ -19,6 +19,7 @@ import os
 import resource
 import shutil
 import signal
+import subprocess
 import sys
 import sysconfig
 import tempfile
@@ -37,6 +38,7 @@ from harness.syscalls import DEVICE, EXECUTE, LIST, READ, READING, WRITE, WRITIN
 TASKS = 256  # processes and threads of a run together
 SCRATCH_BYTES = 4_000_000_000  # on disk, of a run
 BLOCK = 4096  # bytes that a file counts for at least: there is an end to their number too
+DEPTH = 64  # of folders in it
 FILE_BYTES = 64 << 30  # of one file, where no memory limit says less
 FIRST_USER = 0x70000000  # of the users that runs get where we are root; nobody else's by then
 
@@ -53,7 +55,11 @@ DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 ACCELERATORS = ("/dev/nvidia*", "/dev/nvidia-caps/*", "/dev/dri/*")
 ABOUT_ACCELERATORS = ("/proc/driver/nvidia", "/proc/devices", "/sys/bus/pci", "/sys/devices")
 PACKAGES = ("site-packages", "dist-packages")
-BUNDLED = ("*/datasets/data", "*/datasets/images", "*/datasets/tests", "skimage/data")
+BUNDLED = (
+    *("*/datasets/data", "*/datasets/images", "*/datasets/tests", "*/data/data", "skimage/data"),
+    *("*/_data", "*/datasets/*/*.csv", "*/datasets/*/*.csv.gz", "*/datasets/*.csv"),
+    *("*/datasets/*.csv.gz", "*/datasets/*.npz"),
+)
 """Where installed libraries keep data sets, labels included."""
 
 
@@ -114,13 +120,18 @@ def in_words() -> list[str]:
 
 def excess(grant: Grant) -> str:
     """What a run has written to its scratch folder beyond its share, in words; "" if it has not."""
+    closed: list[OSError] = []
     used = 0
-    for folder, _, names in os.walk(grant.scratch):
+    for folder, _, names in os.walk(grant.scratch, onerror=closed.append):
         for name in names:
             with contextlib.suppress(OSError):  # it has gone meanwhile
                 used += max(Path(folder, name).lstat().st_blocks * 512, BLOCK)
         if used > SCRATCH_BYTES:
             return f"wrote {used / 1e9:.1f} GB to disk; {SCRATCH_BYTES / 1e9:g} GB are allowed"
+        if folder.count("/") > grant.scratch.count("/") + DEPTH:
+            return f"made folders inside each other; {DEPTH} are allowed"
+    if any(isinstance(error, PermissionError) for error in closed):
+        return "keeps a folder closed to the harness, so that nobody knows what is in it"
     return ""
 
 
@@ -161,7 +172,14 @@ class RunFolder:
 
     def __exit__(self, *_: object) -> None:
         for _attempt in range(3):  # a process that is being killed may still add to it
-            shutil.rmtree(self._root, ignore_errors=True)
+            with contextlib.suppress(RecursionError):
+                shutil.rmtree(self._root, ignore_errors=True)
+            if not self._root.exists():
+                return
+            command = ["chmod", "-R", "u+rwX", str(self._root)]  # it may have closed its folders
+            subprocess.run(command, stderr=subprocess.DEVNULL, check=False)
+            command = ["rm", "-rf", str(self._root)]  # as deep as they may be
+            subprocess.run(command, stderr=subprocess.DEVNULL, check=False)
 
 
 def _link(source: Path, modules: Path) -> set[Path]:
@@ -173,7 +191,7 @@ def _link(source: Path, modules: Path) -> set[Path]:
     for file in (f for f in found if f.is_relative_to(root)):
         compiled = Path(cache_from_source(str(file)))
         for path in (file, compiled):
-            if path.is_file():
+            if path.is_file() and path.resolve().is_relative_to(root):  # a link may lead anywhere
                 files.add(path)
                 link = modules / path.relative_to(root)
                 link.parent.mkdir(parents=True, exist_ok=True)

@@ -198,6 +198,11 @@ CALLS = {name: numbers for name, (numbers, _) in
         ("clone", (0x8000 | 17,), {}, False),  # CLONE_PARENT
         ("prctl", (1, 0), {}, False),  # PR_SET_PDEATHSIG
         ("prctl", (15, 0), {}, True),  # PR_SET_NAME
+        ("fcntl", (3, 1), {}, True),
+        ("fcntl", (3, 8), {}, False),  # F_SETOWN
+        ("fcntl", (3, 15), {}, False),  # F_SETOWN_EX
+        ("ioctl", (3, 0x5401), {}, True),
+        ("ioctl", (0, 0x5412), {}, False),  # TIOCSTI: typing into somebody's terminal
         ("prlimit64", (0,), {}, True),
         ("prlimit64", (PID,), {}, True),
         ("prlimit64", (PID - 1,), {}, False),

@@ -23,6 +23,7 @@ import pytest
 
 from harness import sandbox, schema, study
 from harness.engine import LocalEngine
+from harness.errors import HeldoutError
 
 THIEVES = Path(__file__).parent / "thieves"
 THIEF = f"{THIEVES / 'thief.py'}:Thief"
@@ -321,7 +322,7 @@ def test_a_sandbox_that_cannot_be_made_is_refused_and_not_recorded(engine, store
     request = study.Request(
         "continual/split-digits-class", ("er",), protocol="untuned", isolation="sandbox"
     )
-    with pytest.raises(study.HeldoutError, match="the moon is full; see: bench doctor"):
+    with pytest.raises(HeldoutError, match="the moon is full; see: bench doctor"):
         study.run(request, engine, store)
     unasked = study.Request("continual/split-digits-class", ("er",), protocol="untuned", seeds=1)
     (result,) = study.run(unasked, engine, store).results
@@ -365,6 +366,56 @@ def test_law_6_a_full_scratch_folder_ends_the_run(run, method_file, tmp_path, mo
     assert record.failure.kind == "disk"
     assert "GB are allowed" in record.failure.reason
     assert record.cost.wall_seconds < 8
+
+
+HIDES = {
+    "deep": "for _ in range(2000): os.mkdir('d'); os.chdir('d')",
+    "closed": "os.mkdir('d', 0o300); open('d/f', 'w').close()",
+}
+
+
+@pytest.mark.parametrize("name", HIDES)
+def test_law_6_a_scratch_folder_cannot_hide_what_is_in_it(name, run, method_file, monkeypatch):
+    if why_not := sandbox.why_not():
+        pytest.skip(why_not)
+    if name == "closed" and os.geteuid() == 0:
+        pytest.skip("nothing is closed to root")
+    made = []
+    folder = sandbox.RunFolder.__enter__
+    monkeypatch.setattr(sandbox.RunFolder, "__enter__", lambda f: made.append(f) or folder(f))
+    target = method_file(start=f"{HIDES[name]}\ntime.sleep(60)")
+    (record,) = run(target, isolation="sandbox").results[0].evaluation
+    assert record.failure.kind == "disk"
+    assert record.cost.wall_seconds < 20
+    assert made
+    assert not any(Path(folder.grant.scratch).parent.exists() for folder in made)
+
+
+def test_law_3_importing_a_method_is_confined_too(run, tmp_path):
+    """Its file is run to ask what it declares, before there is any run."""
+    if why_not := sandbox.why_not():
+        pytest.skip(why_not)
+    spoilt = tmp_path / "spoilt"
+    path = tmp_path / "early.py"
+    path.write_text(f"open({str(spoilt)!r}, 'w').write('x')\n")
+    with pytest.raises(HeldoutError, match=r"PermissionError.*--isolation process"):
+        run(f"{path}:Mine")
+    assert not spoilt.exists()
+
+
+def test_law_3_a_link_among_the_sources_opens_nothing(run, method_file, tmp_path):
+    """Labels that happen to be valid Python, imported through a link."""
+    if why_not := sandbox.why_not():
+        pytest.skip(why_not)
+    away = tmp_path / "away"
+    away.mkdir()
+    (away / "labels.csv").write_text("1, 2, 3\n")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "labels.py").symlink_to(away / "labels.csv")
+    reads = "if False: import labels\nopen(__file__.replace('links.py', 'labels.py')).read()"
+    target = method_file("sub/links.py", start=reads)
+    (record,) = run(target, isolation="sandbox").results[0].evaluation
+    assert "PermissionError" in record.failure.reason
 
 
 def test_imports_beside_the_method_work_and_other_files_do_not(run, method_file, tmp_path):
