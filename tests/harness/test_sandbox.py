@@ -89,9 +89,10 @@ def inside(tmp_path):
 def test_law_3_every_version_of_landlock_confines(version, inside):
     found = inside(version)
     refused = {name for name, value in found.items() if value in ("EACCES", "EPERM")}
-    assert refused == {"secret", "beside mine", "listing", "another process", "signal", "socket",
-                       "pipe in a folder"}  # fmt: skip
-    for name in ("own file", "program", "own process", "signal to itself", "pair", "null"):
+    forkless = {"program"} if any("no processes" in part for part in sandbox.in_words()) else set()
+    assert refused == forkless | {"secret", "beside mine", "listing", "another process", "signal",
+                                  "socket", "pipe in a folder"}  # fmt: skip
+    for name in {"own file", "program", "own process", "signal to itself", "pair"} - forkless:
         assert found[name] is True, name
     assert (found["mine"], found["library"]) == ("mine", "decimal")
     assert found["group"] != os.getpgid(0)
