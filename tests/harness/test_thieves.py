@@ -369,7 +369,7 @@ def test_law_6_a_full_scratch_folder_ends_the_run(run, method_file, tmp_path, mo
 
 
 HIDES = {
-    "deep": "for _ in range(2000): os.mkdir('d'); os.chdir('d')",
+    "deep": "for _ in range(1500): os.mkdir('d'); os.chdir('d')",
     "closed": "os.mkdir('d', 0o300); open('d/f', 'w').close()",
 }
 
@@ -383,7 +383,7 @@ def test_law_6_a_scratch_folder_cannot_hide_what_is_in_it(name, run, method_file
     made = []
     folder = sandbox.RunFolder.__enter__
     monkeypatch.setattr(sandbox.RunFolder, "__enter__", lambda f: made.append(f) or folder(f))
-    target = method_file(start=f"{HIDES[name]}\ntime.sleep(60)")
+    target = method_file(start=f"{HIDES[name]}\ntime.sleep(4)")
     (record,) = run(target, isolation="sandbox").results[0].evaluation
     assert record.failure.kind == "disk"
     assert record.cost.wall_seconds < 20
