@@ -55,6 +55,10 @@ DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 ACCELERATORS = ("/dev/nvidia*", "/dev/nvidia-caps/*", "/dev/dri/*")
 ABOUT_ACCELERATORS = ("/proc/driver/nvidia", "/proc/devices", "/sys/bus/pci", "/sys/devices")
 PACKAGES = ("site-packages", "dist-packages")
+HERE = Path(__file__).resolve().parents[1]
+KEPT = ("suites", "baselines")
+"""Packages beside ours, in a checkout or among the installed: of these a run reads its own files
+only. What draws a scenario's data can draw its labels."""
 BUNDLED = (
     *("*/datasets/data", "*/datasets/images", "*/datasets/tests", "*/data/data", "skimage/data"),
     *("*/_data", "*/datasets/*/*.csv", "*/datasets/*/*.csv.gz", "*/datasets/*.csv"),
@@ -184,7 +188,8 @@ class RunFolder:
 
 def _link(source: Path, modules: Path) -> set[Path]:
     """Link a file, what it imports beside it, and their compiled forms, where they import from."""
-    if any(part in PACKAGES for part in source.parts):
+    kept = any(source.is_relative_to(HERE / name) for name in KEPT)
+    if not kept and any(part in PACKAGES for part in source.parts):
         return set()  # an installed library
     root, found = closure(source)
     files = set()
@@ -302,6 +307,7 @@ def libraries() -> Mapping[str, int]:
     }
     holes = {folder.resolve() for folder in others} - packages
     holes |= {hole for folder in packages for pattern in BUNDLED for hole in folder.glob(pattern)}
+    holes |= {HERE / name for name in KEPT}
     rights: dict[str, int] = {}
     for root in roots:
         for path, allowed in _around(root, holes):

@@ -118,6 +118,30 @@ def test_what_libraries_bundle_is_no_part_of_what_may_be_read(monkeypatch, tmp_p
     assert not may_be_read(os.getcwd())
 
 
+@NEEDED
+def test_of_installed_suites_only_what_a_run_names_may_be_read(monkeypatch, tmp_path):
+    place = tmp_path / "site-packages"
+    for name in ("suites/shared/networks.py", "suites/shared/labels.py", "library/code.py"):
+        path = place / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for folder in (path.parent, *path.parent.parents):
+            if folder.is_relative_to(place) and folder != place:
+                (folder / "__init__.py").touch()
+        path.touch()
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.setattr(sandbox, "HERE", place)
+    monkeypatch.setattr(sys, "path", [str(place)])
+    rights = sandbox.libraries.__wrapped__()
+    assert rights[str(place)] == syscalls.LIST
+    assert rights[str(place / "library")] == syscalls.READING
+    assert not any(path.startswith(str(place / "suites")) for path in rights)
+    targets = (f"{place}/suites/shared/networks.py:mlp", f"{place}/library/code.py:mlp")
+    with sandbox.RunFolder(targets, (), "cpu") as grant:
+        names = {os.path.relpath(path, place) for path in grant.files}
+    shared = {"suites/__init__.py", "suites/shared/__init__.py"}
+    assert names == shared | {"suites/shared/networks.py"}
+
+
 # --- the filter, run by an interpreter of its own ------------------------------------------------
 
 ALLOWED, KILLED, ENOSYS, EPERM, PRETENDED = (
