@@ -15,7 +15,7 @@ from harness.forkserver import Exit
 LOG_BYTES = 64 << 10
 GRACE_SECONDS = 1.0  # between SIGTERM and SIGKILL
 CLOSING_SECONDS = 5.0  # to leave after the last message
-LOOK_SECONDS = 1.0  # between looks at what the process has written to disk
+LOOK_SECONDS = 1.0  # between looks at what the process has taken
 DRAINS = 100  # reads of a log at a time, so that endless output cannot hold us
 
 
@@ -37,8 +37,8 @@ class Process(Protocol):
     def ended(self, timeout: float | None) -> Exit | None:
         """How it ended, or None if it still runs after `timeout` seconds."""
 
-    def excess(self) -> str:
-        """What it has taken beyond its share of the disk, in words; "" where it has not."""
+    def excess(self) -> tuple[str, str] | None:
+        """What it has taken beyond its share, as (kind of failure, words), looked up now."""
 
 
 class Conversation:
@@ -48,6 +48,7 @@ class Conversation:
         self._process = process
         self._limit_seconds = limit_seconds
         self._deadline = time.monotonic() + limit_seconds
+        self._look_at = time.monotonic() + LOOK_SECONDS
         self.doing = "starting"  # for the reason of a failure
         self.log = bytearray()  # the last that was printed
 
@@ -81,8 +82,7 @@ class Conversation:
                     f"{self._limit_seconds:g} s for a run",
                 )
             ready = {fd for fd, _ in poll.poll(min(left, LOOK_SECONDS) * 1000)}
-            if not ready and (excess := self._process.excess()):
-                raise RunFailure("disk", f"{self.doing} {excess}")
+            self._look()
             if self._process.log_fileno() in ready and not self._drain():
                 poll.unregister(self._process.log_fileno())
             if self._process.channel.fileno() in ready:
@@ -93,6 +93,14 @@ class Conversation:
                     reason = str(message.data.get("reason"))
                     raise RunFailure(str(message.data.get("kind")), f"{reason}, in {self.doing}")
                 return message
+
+    def _look(self) -> None:
+        """Once in a while, whatever it prints and sends meanwhile: has it taken too much?"""
+        if time.monotonic() >= self._look_at:
+            if excess := self._process.excess():
+                kind, words = excess
+                raise RunFailure(kind, f"{self.doing} {words}")
+            self._look_at = time.monotonic() + LOOK_SECONDS
 
     def _drain(self) -> bool:
         """Keep the last 64 KB of what was printed; False at its end."""

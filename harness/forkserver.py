@@ -61,6 +61,7 @@ class Child:
         self._status = status  # one packet when it has ended
         self._exit: Exit | None = None
         self.grant: Grant | None = None  # of the sandbox that it is in
+        self.memory_bytes: int | None = None  # for all its processes together
 
     @property
     def isolation(self) -> Isolation:
@@ -99,9 +100,9 @@ class Child:
                 self._exit = Exit(**json.loads(packet))
         return self._exit
 
-    def excess(self) -> str:
-        """See `harness.conversation.Process.excess`; only a sandbox has a folder of its own."""
-        return sandbox.excess(self.grant) if self.grant else ""
+    def excess(self) -> tuple[str, str] | None:
+        """See `harness.conversation.Process.excess`; looked for where there is a sandbox."""
+        return sandbox.excess(self.grant, self.pid, self.memory_bytes) if self.grant else None
 
     def close(self) -> None:
         """Kill what still runs of it and drop every connection."""
@@ -172,7 +173,7 @@ class ForkServer:
                 f"the sandbox could not be made ({trouble}); see: bench doctor, or use "
                 "--isolation process"
             )
-        child.grant = grant
+        child.grant, child.memory_bytes = grant, memory_bytes
         return child
 
     def close(self) -> None:

@@ -49,9 +49,8 @@ class InlineProcess:
         cpu_seconds = time.process_time() - self._cpu_began
         return Exit(0, None, cpu_seconds, usage.ru_maxrss * 1024)
 
-    def excess(self) -> str:
-        """Nothing: it has no folder of its own."""
-        return ""
+    def excess(self) -> None:
+        """Nothing: it has no share of its own."""
 
     def lead(self, proctor: Callable[[], T]) -> T:
         """Run `proctor` in a thread and the method here, until both are done."""

@@ -122,21 +122,43 @@ def in_words() -> list[str]:
     ]
 
 
-def excess(grant: Grant) -> str:
-    """What a run has written to its scratch folder beyond its share, in words; "" if it has not."""
+def excess(grant: Grant, pid: int, memory_bytes: int | None) -> tuple[str, str] | None:
+    """What a run has taken beyond its share, as (kind of failure, words); None if nothing."""
+    if words := _disk_excess(grant.scratch):
+        return "disk", words
+    if memory_bytes is not None:
+        sizes = list(_memory(pid))
+        if len(sizes) > 1 and sum(sizes) > memory_bytes:  # one alone has its limit by setrlimit(2)
+            used, allowed = sum(sizes) / 1e9, memory_bytes / 1e9
+            words = f"held {used:.1f} GB in {len(sizes)} processes; {allowed:.1f} GB are allowed"
+            return "memory", words
+    return None
+
+
+def _disk_excess(scratch: str) -> str:
     closed: list[OSError] = []
     used = 0
-    for folder, _, names in os.walk(grant.scratch, onerror=closed.append):
+    for folder, _, names in os.walk(scratch, onerror=closed.append):
         for name in names:
             with contextlib.suppress(OSError):  # it has gone meanwhile
                 used += max(Path(folder, name).lstat().st_blocks * 512, BLOCK)
         if used > SCRATCH_BYTES:
             return f"wrote {used / 1e9:.1f} GB to disk; {SCRATCH_BYTES / 1e9:g} GB are allowed"
-        if folder.count("/") > grant.scratch.count("/") + DEPTH:
+        if folder.count("/") > scratch.count("/") + DEPTH:
             return f"made folders inside each other; {DEPTH} are allowed"
     if any(isinstance(error, PermissionError) for error in closed):
         return "keeps a folder closed to the harness, so that nobody knows what is in it"
     return ""
+
+
+def _memory(group: int) -> Iterator[int]:
+    """Bytes of every process of a group, shared pages by their share (Pss, proc(5))."""
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError, IndexError):  # it has ended
+                if os.getpgid(int(entry.name)) == group:
+                    text = Path(entry.path, "smaps_rollup").read_text()
+                    yield int(text.partition("\nPss:")[2].split()[0]) * 1024
 
 
 def hinted(reason: str, isolation: Isolation) -> str:
@@ -229,6 +251,7 @@ def enter(grant: Grant, memory_bytes: int | None, ruleset: int | None) -> None:
     if user is not None:
         os.chown(grant.scratch, user, user)
     syscalls.allow(ruleset, _rights(grant))
+    Path("/proc/self/oom_score_adj").write_text("1000")  # if anyone must go, a method first
     os.open("/proc/self", os.O_PATH)  # stays open: a rule holds for an entry of /proc while it does
     os.chdir(grant.scratch)
     syscalls.become(user, _kept(user))

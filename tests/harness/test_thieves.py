@@ -360,12 +360,30 @@ def test_law_6_a_full_scratch_folder_ends_the_run(run, method_file, tmp_path, mo
     fills = """
     for i in range(200):
         with open(f'file-{i}', 'wb') as file: file.write(bytes(100_000))
-        time.sleep(0.05)
+        for _ in range(50): print('noise'); time.sleep(0.001)
     """
     (record,) = run(method_file(start=fills), isolation="sandbox").results[0].evaluation
     assert record.failure.kind == "disk"
     assert "GB are allowed" in record.failure.reason
     assert record.cost.wall_seconds < 8
+
+
+def test_law_6_memory_is_counted_over_all_processes(run, method_file):
+    """Four processes that each stay within the limit of one."""
+    if why_not := sandbox.why_not():
+        pytest.skip(why_not)
+    shares = """
+    for _ in range(3):
+        if os.fork() == 0: break
+    hoard = b'x' * 120_000_000
+    time.sleep(20)
+    """
+    limits = {"epochs": "1", "memory_bytes": "300000000"}
+    (record,) = (
+        run(method_file(start=shares), isolation="sandbox", budget=limits).results[0].evaluation
+    )
+    assert record.failure.kind == "memory"
+    assert "in 4 processes; 0.3 GB are allowed" in record.failure.reason
 
 
 HIDES = {
