@@ -98,6 +98,7 @@ class Conversation:
         """Once in a while, whatever it prints and sends meanwhile: has it taken too much?"""
         if time.monotonic() >= self._look_at:
             if excess := self._process.excess():
+                self._process.signal(signal.SIGKILL)  # it would take more meanwhile
                 kind, words = excess
                 raise RunFailure(kind, f"{self.doing} {words}")
             self._look_at = time.monotonic() + LOOK_SECONDS
