@@ -318,7 +318,7 @@ def libraries() -> Mapping[str, int]:
     packages = {Path(p).resolve() for p in sys.path if Path(p).name in PACKAGES}
     packages.add(Path(sysconfig.get_path("purelib")).resolve())
     roots = {Path(p) for p in SYSTEM} | {prefix / part for prefix in prefixes for part in
-             ("bin", "lib", "lib64", "pyvenv.cfg")}  # fmt: skip
+             ("bin", "lib", "lib64", "include", "pyvenv.cfg")}  # fmt: skip
     roots |= {Path(sysconfig.get_path("stdlib")), Path(sys.executable), Path(__file__).parent}
     roots = {root.resolve() for root in roots if root.exists()} | packages
     others = {
@@ -382,6 +382,7 @@ def _settle(grant: Grant) -> None:
     for path in resolved.keys() - set(sys.path):
         sys.path_importer_cache.pop(path, None)
     sys.dont_write_bytecode = True
-    os.environ |= {"HOME": grant.scratch, "TMPDIR": grant.scratch, "USER": "heldout"}
-    os.environ["LOGNAME"] = os.environ["USER"]
+    homes = ("HOME", "TMPDIR", "XDG_CACHE_HOME", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR")
+    os.environ |= dict.fromkeys(homes, grant.scratch)
+    os.environ |= dict.fromkeys(("USER", "LOGNAME"), "heldout")  # libraries ask; nobody is that
     tempfile.tempdir = None
