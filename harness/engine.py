@@ -27,6 +27,7 @@ from harness.forkserver import Child, ForkServer
 from harness.inline import InlineProcess
 from harness.proctor import Outcome, examine
 from harness.record import Isolation, Record, RunSpec, Selection
+from harness.runfolder import RunFolder, sweep
 from harness.store import Store, WriteError
 from harness.weights import warm_up
 
@@ -307,11 +308,12 @@ class LocalEngine:
         """A new process; in a sandbox it may read the sources of `code`, and `folders`."""
         with self._lock:
             if self._server is None:
+                sweep()
                 self._server = ForkServer(self._threads)
         with contextlib.ExitStack() as stack:
             grant = None
             if isolation == "sandbox":
-                grant = stack.enter_context(sandbox.RunFolder(code, folders, device))
+                grant = stack.enter_context(RunFolder(code, folders, device))
             child = self._server.spawn(memory_bytes, grant)
             stack.callback(child.close)
             with self._lock:

@@ -29,6 +29,7 @@ from harness import sandbox
 from harness.channel import MAX_PACKET, Channel, pair
 from harness.errors import HeldoutError
 from harness.record import Isolation
+from harness.runfolder import excess
 from harness.sandbox import Grant
 from harness.syscalls import die_with_parent
 
@@ -102,7 +103,7 @@ class Child:
 
     def excess(self) -> tuple[str, str] | None:
         """See `harness.conversation.Process.excess`; looked for where there is a sandbox."""
-        return sandbox.excess(self.grant, self.pid, self.memory_bytes) if self.grant else None
+        return excess(self.grant, self.pid, self.memory_bytes) if self.grant else None
 
     def close(self) -> None:
         """Kill what still runs of it and drop every connection."""

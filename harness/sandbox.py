@@ -17,28 +17,20 @@ import contextlib
 import errno
 import os
 import resource
-import shutil
 import signal
-import subprocess
 import sys
 import sysconfig
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import cache_from_source
 from pathlib import Path
 
 from harness import seccomp, syscalls
-from harness.fingerprint import closure
-from harness.loading import source_of
 from harness.record import Isolation
 from harness.syscalls import DEVICE, EXECUTE, LIST, READ, READING, WRITE, WRITING
 
 TASKS = 256  # processes and threads of a run together
-SCRATCH_BYTES = 4_000_000_000  # on disk, of a run
-BLOCK = 4096  # bytes that a file counts for at least: there is an end to their number too
-DEPTH = 64  # of folders in it
 FILE_BYTES = 64 << 30  # of one file, where no memory limit says less
 FIRST_USER = 0x70000000  # of the users that runs get where we are root; nobody else's by then
 
@@ -122,45 +114,6 @@ def in_words() -> list[str]:
     ]
 
 
-def excess(grant: Grant, pid: int, memory_bytes: int | None) -> tuple[str, str] | None:
-    """What a run has taken beyond its share, as (kind of failure, words); None if nothing."""
-    if words := _disk_excess(grant.scratch):
-        return "disk", words
-    if memory_bytes is not None:
-        sizes = list(_memory(pid))
-        if len(sizes) > 1 and sum(sizes) > memory_bytes:  # one alone has its limit by setrlimit(2)
-            used, allowed = sum(sizes) / 1e9, memory_bytes / 1e9
-            words = f"held {used:.1f} GB in {len(sizes)} processes; {allowed:.1f} GB are allowed"
-            return "memory", words
-    return None
-
-
-def _disk_excess(scratch: str) -> str:
-    closed: list[OSError] = []
-    used = 0
-    for folder, _, names in os.walk(scratch, onerror=closed.append):
-        for name in names:
-            with contextlib.suppress(OSError):  # it has gone meanwhile
-                used += max(Path(folder, name).lstat().st_blocks * 512, BLOCK)
-        if used > SCRATCH_BYTES:
-            return f"wrote {used / 1e9:.1f} GB to disk; {SCRATCH_BYTES / 1e9:g} GB are allowed"
-        if folder.count("/") > scratch.count("/") + DEPTH:
-            return f"made folders inside each other; {DEPTH} are allowed"
-    if any(isinstance(error, PermissionError) for error in closed):
-        return "keeps a folder closed to the harness, so that nobody knows what is in it"
-    return ""
-
-
-def _memory(group: int) -> Iterator[int]:
-    """Bytes of every process of a group, shared pages by their share (Pss, proc(5))."""
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError, IndexError):  # it has ended
-                if os.getpgid(int(entry.name)) == group:
-                    text = Path(entry.path, "smaps_rollup").read_text()
-                    yield int(text.partition("\nPss:")[2].split()[0]) * 1024
-
-
 def hinted(reason: str, isolation: Isolation) -> str:
     """The reason of a failure, with what to do where the sandbox may be behind it."""
     refused = ("PermissionError", "ModuleNotFoundError", "Permission denied")
@@ -170,61 +123,6 @@ def hinted(reason: str, isolation: Isolation) -> str:
         f"{reason}; in a sandbox a method reads its own source files and installed libraries, "
         "and writes to its working folder, nothing else (--isolation process lifts that)"
     )
-
-
-class RunFolder:
-    """The folder of one run: links to its sources, and its scratch. A context manager."""
-
-    def __init__(self, targets: Iterable[str], folders: Iterable[str], device: str) -> None:
-        """`targets` name the code of the run; see `harness.loading.source_of`."""
-        self._root = Path(tempfile.mkdtemp(prefix="heldout-"))
-        self._root.chmod(0o711)
-        scratch, modules = self._root / "scratch", self._root / "modules"
-        scratch.mkdir()
-        modules.mkdir()
-        files: set[Path] = set()
-        for target in dict.fromkeys(targets):
-            files |= _link(source_of(target), modules)
-        self.grant = Grant(
-            scratch=str(scratch),
-            modules=str(modules),
-            files=tuple(sorted(map(str, files))),
-            folders=tuple(folders),
-            accelerators=device != "cpu",
-        )
-
-    def __enter__(self) -> Grant:
-        return self.grant
-
-    def __exit__(self, *_: object) -> None:
-        for _attempt in range(3):  # a process that is being killed may still add to it
-            with contextlib.suppress(RecursionError):
-                shutil.rmtree(self._root, ignore_errors=True)
-            if not self._root.exists():
-                return
-            command = ["chmod", "-R", "u+rwX", str(self._root)]  # it may have closed its folders
-            subprocess.run(command, stderr=subprocess.DEVNULL, check=False)
-            command = ["rm", "-rf", str(self._root)]  # as deep as they may be
-            subprocess.run(command, stderr=subprocess.DEVNULL, check=False)
-
-
-def _link(source: Path, modules: Path) -> set[Path]:
-    """Link a file, what it imports beside it, and their compiled forms, where they import from."""
-    kept = any(source.is_relative_to(HERE / name) for name in KEPT)
-    if not kept and any(part in PACKAGES for part in source.parts):
-        return set()  # an installed library
-    root, found = closure(source)
-    files = set()
-    for file in (f for f in found if f.is_relative_to(root)):
-        compiled = Path(cache_from_source(str(file)))
-        for path in (file, compiled):
-            if path.is_file() and path.resolve().is_relative_to(root):  # a link may lead anywhere
-                files.add(path)
-                link = modules / path.relative_to(root)
-                link.parent.mkdir(parents=True, exist_ok=True)
-                if not link.is_symlink():
-                    link.symlink_to(path)
-    return files
 
 
 # --- the side of the method's process ------------------------------------------------------------
@@ -251,7 +149,8 @@ def enter(grant: Grant, memory_bytes: int | None, ruleset: int | None) -> None:
     if user is not None:
         os.chown(grant.scratch, user, user)
     syscalls.allow(ruleset, _rights(grant))
-    Path("/proc/self/oom_score_adj").write_text("1000")  # if anyone must go, a method first
+    with contextlib.suppress(OSError):  # if the memory of all is used up, methods go first
+        Path("/proc/self/oom_score_adj").write_text("1000")
     os.open("/proc/self", os.O_PATH)  # stays open: a rule holds for an entry of /proc while it does
     os.chdir(grant.scratch)
     syscalls.become(user, _kept(user))

@@ -7,13 +7,15 @@ import os
 import struct
 import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import sandbox, seccomp, syscalls
+from harness import runfolder, sandbox, seccomp, syscalls
 
 NEEDED = pytest.mark.skipif(bool(sandbox.why_not()), reason=sandbox.why_not())
 
@@ -136,10 +138,29 @@ def test_of_installed_suites_only_what_a_run_names_may_be_read(monkeypatch, tmp_
     assert rights[str(place / "library")] == syscalls.READING
     assert not any(path.startswith(str(place / "suites")) for path in rights)
     targets = (f"{place}/suites/shared/networks.py:mlp", f"{place}/library/code.py:mlp")
-    with sandbox.RunFolder(targets, (), "cpu") as grant:
+    with runfolder.RunFolder(targets, (), "cpu") as grant:
         names = {os.path.relpath(path, place) for path in grant.files}
     shared = {"suites/__init__.py", "suites/shared/__init__.py"}
     assert names == shared | {"suites/shared/networks.py"}
+
+
+def test_law_6_folders_of_a_killed_harness_are_swept_and_others_are_not(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with runfolder.RunFolder((), (), "cpu") as alive:
+        left = tmp_path / f"{runfolder.PREFIX}left"
+        (left / "scratch" / "deep").mkdir(parents=True)
+        foreign = tmp_path / "foreign"
+        foreign.mkdir()
+        runfolder.sweep()
+        assert left.exists(), "it may not be locked yet"
+        long_ago = time.time() - 2 * runfolder.YOUNG_SECONDS
+        for path in (left, foreign, Path(alive.scratch).parent):
+            os.utime(path, (long_ago, long_ago))
+        runfolder.sweep()
+        assert not left.exists()
+        assert foreign.exists()
+        assert Path(alive.scratch).exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["foreign"]
 
 
 # --- the filter, run by an interpreter of its own ------------------------------------------------

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import sandbox, schema, study
+from harness import runfolder, sandbox, schema, study
 from harness.engine import LocalEngine
 from harness.errors import HeldoutError
 
@@ -356,7 +356,7 @@ def test_law_6_a_method_that_needs_more_is_told_what_to_do(place, words, run, me
 def test_law_6_a_full_scratch_folder_ends_the_run(run, method_file, tmp_path, monkeypatch):
     if why_not := sandbox.why_not():
         pytest.skip(why_not)
-    monkeypatch.setattr(sandbox, "SCRATCH_BYTES", 3_000_000)
+    monkeypatch.setattr(runfolder, "SCRATCH_BYTES", 3_000_000)
     fills = """
     for i in range(200):
         with open(f'file-{i}', 'wb') as file: file.write(bytes(100_000))
@@ -399,8 +399,8 @@ def test_law_6_a_scratch_folder_cannot_hide_what_is_in_it(name, run, method_file
     if name == "closed" and os.geteuid() == 0:
         pytest.skip("nothing is closed to root")
     made = []
-    folder = sandbox.RunFolder.__enter__
-    monkeypatch.setattr(sandbox.RunFolder, "__enter__", lambda f: made.append(f) or folder(f))
+    folder = runfolder.RunFolder.__enter__
+    monkeypatch.setattr(runfolder.RunFolder, "__enter__", lambda f: made.append(f) or folder(f))
     target = method_file(start=f"{HIDES[name]}\ntime.sleep(4)")
     (record,) = run(target, isolation="sandbox").results[0].evaluation
     assert record.failure.kind == "disk"
