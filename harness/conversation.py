@@ -18,6 +18,7 @@ REASON_CHARACTERS = 1000  # of what a process says of its own failure
 ANSWER_BYTES = 1 << 28  # of arrays in one message, weights apart
 GRACE_SECONDS = 1.0  # between SIGTERM and SIGKILL
 CLOSING_SECONDS = 5.0  # to leave after the last message
+LOOK_SECONDS = 1.0  # between looks at what the process has taken
 DRAINS = 100  # reads of a log at a time, so that endless output cannot hold us
 
 
@@ -39,6 +40,9 @@ class Process(Protocol):
     def ended(self, timeout: float | None) -> Exit | None:
         """How it ended, or None if it still runs after `timeout` seconds."""
 
+    def excess(self) -> tuple[str, str] | None:
+        """What it has taken beyond its share, as (kind of failure, words), looked up now."""
+
 
 class Conversation:
     """Asks one process, with a deadline for everything together."""
@@ -47,6 +51,7 @@ class Conversation:
         self._process = process
         self._limit_seconds = limit_seconds
         self._deadline = time.monotonic() + limit_seconds
+        self._look_at = time.monotonic() + LOOK_SECONDS
         self.doing = "starting"  # for the reason of a failure
         self.log = bytearray()  # the last that was printed
 
@@ -88,7 +93,8 @@ class Conversation:
                     f"{self.doing} was still running after the limit of "
                     f"{self._limit_seconds:g} s for a run",
                 )
-            ready = {fd for fd, _ in poll.poll(left * 1000)}
+            ready = {fd for fd, _ in poll.poll(min(left, LOOK_SECONDS) * 1000)}
+            self._look()
             if self._process.log_fileno() in ready and not self._drain():
                 poll.unregister(self._process.log_fileno())
             if self._process.channel.fileno() in ready:
@@ -106,6 +112,15 @@ class Conversation:
         shown = "".join(c if c.isprintable() else "\ufffd" for c in reason)
         known = re.fullmatch(r"[a-z-]{1,20}", kind)
         return RunFailure(kind if known else "contract", f"{shown}, in {self.doing}")
+
+    def _look(self) -> None:
+        """Once in a while, whatever it prints and sends meanwhile: has it taken too much?"""
+        if time.monotonic() >= self._look_at:
+            if excess := self._process.excess():
+                self._process.signal(signal.SIGKILL)  # it would take more meanwhile
+                kind, words = excess
+                raise RunFailure(kind, f"{self.doing} {words}")
+            self._look_at = time.monotonic() + LOOK_SECONDS
 
     def _drain(self) -> bool:
         """Keep the last 64 KB of what was printed; False at its end."""

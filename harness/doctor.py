@@ -6,9 +6,10 @@ import os
 import time
 from collections.abc import Sequence
 
-from harness import counters, machine
+from harness import counters, machine, sandbox
 from harness.counters import Counter
 from harness.engine import LocalEngine
+from harness.errors import HeldoutError
 
 
 def examine_energy(
@@ -61,6 +62,22 @@ def _why(prefix: str) -> str:
     return f" ({counters.POWERCAP} has no RAPL zone; virtual machines rarely do)"
 
 
+def _isolation(engine: LocalEngine) -> tuple[list[tuple[str, str]], str]:
+    """What the sandbox of this machine is made of, or why there is none; and how long it takes."""
+    try:
+        if reason := sandbox.why_not():
+            raise HeldoutError(reason)
+        engine.confine()
+        began = time.perf_counter()
+        engine.confine()
+        seconds = time.perf_counter() - began
+    except HeldoutError as error:
+        return [("isolation", f"no sandbox: {error}")], ""
+    parts = [("", f"  {part}") for part in sandbox.in_words()]
+    first = ("isolation", "sandbox, the default: tried now, and in force")
+    return [first, *parts], f", in a sandbox {seconds * 1000:.0f} ms"
+
+
 def examine() -> list[tuple[str, str]]:
     """(subject, finding) pairs, each found out now."""
     facts = machine.this_machine()
@@ -69,6 +86,7 @@ def examine() -> list[tuple[str, str]]:
         began = time.perf_counter()
         engine.accelerators()
         start = time.perf_counter() - began
+        confined, sandboxed_start = _isolation(engine)
         energy = engine.hardware()
     counter = ", ".join(c.component for c in counters.find()) or "none readable"
     believed = "unknown: no figure is shown"
@@ -86,8 +104,9 @@ def examine() -> list[tuple[str, str]]:
         ("time, memory", "measured: kernel accounting of each method's own process"),
         ("energy", believed),
         ("energy counter", counter),
-        ("isolation", "process: own process, memory and time limits, no test labels in it"),
+        *confined,
+        ("", "process: own process, memory and time limits, no test labels in it"),
         ("", "inline: same process, for debugging; never ranked"),
-        ("start of a run", f"{start * 1000:.0f} ms"),
+        ("start of a run", f"{start * 1000:.0f} ms{sandboxed_start}"),
         ("accelerators", accelerators or "none: torch finds no CUDA device"),
     ]

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from harness import counters as hardware_counters
-from harness import machine, repetition, targets
+from harness import machine, repetition, sandbox, targets
 from harness.contract import Scenario
 from harness.counters import Counter, idle_watts
 from harness.crowd import Crowd
@@ -26,7 +26,8 @@ from harness.exam import Exam, Exams
 from harness.forkserver import Child, ForkServer
 from harness.inline import InlineProcess
 from harness.proctor import Outcome, examine
-from harness.record import Record, RunSpec, Selection
+from harness.record import Isolation, Record, RunSpec, Selection
+from harness.runfolder import RunFolder, sweep
 from harness.store import Store, WriteError
 from harness.weights import warm_up
 
@@ -99,9 +100,14 @@ class LocalEngine:
         if self._probe is not None:
             self._probe.close()
 
-    def describe(self, target: str) -> dict[str, Any]:
-        """What a method declares (`harness.loading.describe`), asked in a process of its own."""
-        with self._child(None) as child:
+    def describe(self, target: str, isolation: Isolation | None = None) -> dict[str, Any]:
+        """What a method declares (`harness.loading.describe`), asked in a process of its own.
+
+        Asking runs the file, so the process is as confined as its runs will be; by default as
+        this machine allows.
+        """
+        level = isolation or sandbox.strongest()
+        with self._child(None, level, (target,)) as child:
             child.channel.socket.settimeout(DESCRIBE_SECONDS)
             child.channel.send("describe", {"target": target})
             try:
@@ -115,7 +121,14 @@ class LocalEngine:
                     f"{target} could not be imported: its process ended or took longer than "
                     f"{DESCRIBE_SECONDS:g} s; try: python -c 'import ...' by hand"
                 )
-            return dict(reply.data)
+            told = dict(reply.data)
+            told["errors"] = [sandbox.hinted(text, child.isolation) for text in told["errors"]]
+            return told
+
+    def confine(self) -> None:
+        """Make a sandbox that runs nothing; HeldoutError where it cannot be made."""
+        with self._child(None, "sandbox"):
+            pass
 
     def accelerators(self) -> str:
         """The names of the CUDA devices that torch finds; empty if none."""
@@ -186,6 +199,7 @@ class LocalEngine:
             outcome = process.lead(
                 lambda p=process, e=exam, j=job: examine(j.spec, e, j.target, p)  # type: ignore[misc]
             )
+            outcome = replace(outcome, isolation="inline")
             record = self._record(job, outcome, began)
             store.put(record)
             records[record.key] = record
@@ -258,9 +272,15 @@ class LocalEngine:
         return outcome
 
     def _one_pass(self, job: Job, exam: Exam, **how: Any) -> Outcome:
-        memory = job.spec.budget["memory_bytes"] if job.spec.device == "cpu" else None
-        with self._child(memory) as child:
-            outcome = examine(job.spec, exam, job.target, child, **how)
+        spec = job.spec
+        memory = spec.budget["memory_bytes"] if spec.device == "cpu" else None
+        code = (job.target, *exam.code)
+        with self._child(memory, spec.isolation, code, exam.folders, spec.device) as child:
+            outcome = examine(spec, exam, job.target, child, **how)
+            outcome = replace(outcome, isolation=child.isolation)
+        if failure := outcome.failure:
+            reason = sandbox.hinted(failure.reason, outcome.isolation)
+            outcome = replace(outcome, failure=replace(failure, reason=reason))
         if self._stopping.is_set():
             raise _StoppedError  # killed by us, not by its own fault: no record
         return outcome
@@ -279,21 +299,34 @@ class LocalEngine:
         return idle_watts(counters, self._idle_seconds) if counters else {}
 
     @contextlib.contextmanager
-    def _child(self, memory_bytes: int | None) -> Iterator[Child]:
+    def _child(
+        self,
+        memory_bytes: int | None,
+        isolation: Isolation = "process",
+        code: Sequence[str] = (),
+        folders: Sequence[str] = (),
+        device: str = "cpu",
+    ) -> Iterator[Child]:
+        """A new process; in a sandbox it may read the sources of `code`, and `folders`."""
         with self._lock:
             if self._server is None:
+                sweep()
                 self._server = ForkServer(self._threads)
-        child = self._server.spawn(memory_bytes)
-        with self._lock:
-            self._active.add(child)
-        try:
-            if self._stopping.is_set():
-                raise _StoppedError
-            yield child
-        finally:
+        with contextlib.ExitStack() as stack:
+            grant = None
+            if isolation == "sandbox":
+                grant = stack.enter_context(RunFolder(code, folders, device))
+            child = self._server.spawn(memory_bytes, grant)
+            stack.callback(child.close)
             with self._lock:
-                self._active.discard(child)
-            child.close()
+                self._active.add(child)
+            try:
+                if self._stopping.is_set():
+                    raise _StoppedError
+                yield child
+            finally:
+                with self._lock:
+                    self._active.discard(child)
 
     def _stop(self) -> None:
         """Kill what runs; the workers notice and leave without writing."""
@@ -323,7 +356,7 @@ class LocalEngine:
             metric_floor=metric.floor,
             machine=machine.this_machine(),
             started_at=started_at,
-            isolation=spec.isolation,
+            isolation=outcome.isolation,
             cost=cost,
             score=None if outcome.failure else outcome.metrics[metric.name],
             metrics={} if outcome.failure else {**outcome.metrics, **reached},

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from harness.channel import DTYPES, SharedArray
 from harness.contract import Array, Outputs, Scenario, SideName, Stream, Test
 from harness.errors import HeldoutError, RunFailure
 from harness.fingerprint import of_arrays
+from harness.loading import name_of
 
 KEPT = 8  # exams in memory at a time
 
@@ -39,6 +41,19 @@ class Exam:
         """What is judged: the tests, and the validation set, if there is one, as the last."""
         validation = self.stream.validation
         return self.stream.tests if validation is None else (*self.stream.tests, validation)
+
+    @property
+    def code(self) -> tuple[str, ...]:
+        """What a method's process calls of the suite: it must be able to import that."""
+        scenario = self.scenario
+        calls = [c.target for c in (self.stream.model, scenario.constraint) if c is not None]
+        return (*calls, *([name_of(scenario.infer)] if scenario.untrained else ()))
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """Folders that the network is made from: pretrained weights."""
+        given = [v for v in self.stream.model.arguments.values() if isinstance(v, str)]
+        return tuple(v for v in given if Path(v).is_absolute() and Path(v).is_dir())
 
     def inference_seed(self, paper: int) -> int:
         """The seed of what we draw ourselves when we predict."""

@@ -14,6 +14,7 @@ from harness.engine import LocalEngine
 from harness.errors import HeldoutError
 from harness.fingerprint import digest, of_source
 from harness.machine import libraries
+from harness.record import Isolation
 from harness.registry import MethodEntry
 
 
@@ -38,7 +39,9 @@ class MethodFacts:
         return spaces.from_json(self.space)
 
 
-def of_method(entry: MethodEntry, engine: LocalEngine, cache: Path) -> MethodFacts:
+def of_method(
+    entry: MethodEntry, engine: LocalEngine, cache: Path, isolation: Isolation | None = None
+) -> MethodFacts:
     """The facts of a method; raises HeldoutError with the first way it breaks the contract.
 
     The answer is kept under `cache` and may be deleted at any time: it saves starting a process
@@ -50,7 +53,7 @@ def of_method(entry: MethodEntry, engine: LocalEngine, cache: Path) -> MethodFac
     try:
         return MethodFacts(**json.loads(kept.read_text()))
     except (OSError, ValueError, TypeError):
-        told = engine.describe(entry.target)
+        told = engine.describe(entry.target, isolation)
     if told["errors"]:
         raise HeldoutError(told["errors"][0])
     facts = MethodFacts(

@@ -63,9 +63,18 @@ def of_source(path: Path) -> str:
     rows stale.
     """
     path = path.resolve()
+    root, files = closure(path)
+    names = {f: f.relative_to(root).as_posix() for f in files if f.is_relative_to(root)}
+    names |= {path: "", MATHEMATICS: MATHEMATICS.name}
+    return digest(sorted([names[f], *_meaning(*read)] for f, read in files.items()))
+
+
+def closure(path: Path) -> tuple[Path, dict[Path, tuple[str, ast.Module]]]:
+    """The files that `of_source` hashes, as text and tree, and the folder they import from."""
+    path = path.resolve()
     root = _import_root(path)
     top = root / path.relative_to(root).parts[0] if path.parent != root else root
-    seen: dict[Path, list[str]] = {}
+    seen: dict[Path, tuple[str, ast.Module]] = {}
     queue = [path, *_inits(path, top)]
     while queue:
         file = queue.pop()
@@ -73,15 +82,13 @@ def of_source(path: Path) -> str:
             continue
         text = _read(file)
         tree = _parse(text, file)
-        seen[file] = _meaning(text, tree)
+        seen[file] = text, tree
         for found in _imports(tree, file, root):
             if found == MATHEMATICS:
                 queue.append(found)
             elif found.is_file() and found.is_relative_to(top):
                 queue += [found, *_inits(found, top)]
-    names = {f: f.relative_to(root).as_posix() for f in seen if f.is_relative_to(root)}
-    names |= {path: "", MATHEMATICS: MATHEMATICS.name}
-    return digest(sorted([names[f], *tokens] for f, tokens in seen.items()))
+    return root, seen
 
 
 def _read(path: Path) -> str:

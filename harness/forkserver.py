@@ -2,14 +2,15 @@
 
 It is started fresh (exec), before any label is read, so nothing of ours can be inherited. Each
 request brings three sockets by descriptor: the conversation, the log, and one on which the child's
-end is reported with the kernel's accounting. When the server's own socket closes - its parent has
+end is reported with the kernel's accounting. The answer comes when the child is confined as asked,
+before it has run any code of a method. When the server's own socket closes - its parent has
 ended, however it ended - every child is killed and the server leaves.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
+import dataclasses
 import gc
 import json
 import os
@@ -24,12 +25,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness import sandbox
 from harness.channel import MAX_PACKET, Channel, pair
+from harness.errors import HeldoutError
+from harness.record import Isolation
+from harness.runfolder import excess
+from harness.sandbox import Grant
+from harness.syscalls import die_with_parent
 
 PRELOAD = ("numpy", "torch", "torch._dynamo", "harness.candidate")
 """torch._dynamo: the first optimiser of a process imports it, which takes two seconds."""
 
-_PR_SET_PDEATHSIG = 1
+CONFINED = "confined"
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,13 @@ class Child:
         self._log = log  # what it prints
         self._status = status  # one packet when it has ended
         self._exit: Exit | None = None
+        self.grant: Grant | None = None  # of the sandbox that it is in
+        self.memory_bytes: int | None = None  # for all its processes together
+
+    @property
+    def isolation(self) -> Isolation:
+        """The level that is in force."""
+        return "process" if self.grant is None else "sandbox"
 
     def log_fileno(self) -> int:
         """Becomes readable when there is log to take."""
@@ -81,10 +95,15 @@ class Child:
             except TimeoutError:
                 return None
             if not packet:  # the server itself is gone, and its children with it
+                self.signal(signal.SIGKILL)  # theirs too
                 self._exit = Exit(None, signal.SIGKILL, 0.0, 0)
             else:
                 self._exit = Exit(**json.loads(packet))
         return self._exit
+
+    def excess(self) -> tuple[str, str] | None:
+        """See `harness.conversation.Process.excess`; looked for where there is a sandbox."""
+        return excess(self.grant, self.pid, self.memory_bytes) if self.grant else None
 
     def close(self) -> None:
         """Kill what still runs of it and drop every connection."""
@@ -96,8 +115,8 @@ class Child:
         self._status.close()
 
 
-SECRET = ("HELDOUT_DATA",)
-"""Variables that methods have no business with: they lead to test labels."""
+SECRET = "HELDOUT_"
+"""How variables begin that methods have no business with: they lead to test labels."""
 
 
 class ForkServer:
@@ -106,7 +125,9 @@ class ForkServer:
     def __init__(self, threads: int) -> None:
         """Start it; loading torch goes on in the background until the first child is asked for."""
         ours, theirs = pair()
-        environment = {name: value for name, value in os.environ.items() if name not in SECRET}
+        environment = {n: value for n, value in os.environ.items() if not n.startswith(SECRET)}
+        cache = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+        environment.setdefault("HF_HOME", f"{cache}/huggingface")  # a sandbox has another home
         environment |= {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
         environment |= {
             "PYTHONHASHSEED": "0",  # the order of sets is part of a run
@@ -125,14 +146,18 @@ class ForkServer:
         self._socket = ours
         self._lock = threading.Lock()
 
-    def spawn(self, memory_bytes: int | None) -> Child:
-        """A new process, ready for a conversation."""
+    def spawn(self, memory_bytes: int | None, grant: Grant | None = None) -> Child:
+        """A new process, ready for a conversation; in a sandbox where there is a `grant`.
+
+        Raises HeldoutError where the sandbox asked for could not be made.
+        """
         channel, their_channel = pair()
         log, their_log = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         status, their_status = pair()
         theirs = (their_channel, their_log, their_status)
         with self._lock:
-            request = json.dumps({"memory_bytes": memory_bytes}).encode()
+            asked = {"memory_bytes": memory_bytes, "grant": grant and dataclasses.asdict(grant)}
+            request = json.dumps(asked).encode()
             try:
                 socket.send_fds(self._socket, [request], [s.fileno() for s in theirs])
                 reply = self._socket.recv(4096)
@@ -142,7 +167,15 @@ class ForkServer:
             end.close()
         if not reply:
             raise RuntimeError(f"the fork server has ended (exit code {self._process.poll()})")
-        return Child(json.loads(reply)["pid"], Channel(channel, trusting=False), log, status)
+        child = Child(json.loads(reply)["pid"], Channel(channel, trusting=False), log, status)
+        if trouble := json.loads(reply)["trouble"]:
+            child.close()
+            raise HeldoutError(
+                f"the sandbox could not be made ({trouble}); see: bench doctor, or use "
+                "--isolation process"
+            )
+        child.grant, child.memory_bytes = grant, memory_bytes
+        return child
 
     def close(self) -> None:
         """End the server and every child it still has."""
@@ -158,6 +191,7 @@ def serve(control: socket.socket) -> None:
     """The server's loop: fork on request, report each child's end."""
     for module in PRELOAD:
         __import__(module)
+    ruleset = sandbox.foundation()
     gc.collect()
     gc.freeze()  # so that a child's collector does not touch, and so copy, every page
     running: dict[int, socket.socket] = {}
@@ -174,11 +208,15 @@ def serve(control: socket.socket) -> None:
                 if not request:
                     _end(running)
                     return
-                pid = _fork(json.loads(request), fds, [control.fileno(), wake, woken], running)
+                private = [control.fileno(), wake, woken, selector.fileno()]
+                pid, trouble = _fork(json.loads(request), fds, private, running, ruleset)
                 running[pid] = socket.socket(fileno=fds[2])
                 os.close(fds[0])
                 os.close(fds[1])
-                control.send(json.dumps({"pid": pid}).encode())
+                control.send(json.dumps({"pid": pid, "trouble": trouble}).encode())
+                if ruleset is not None:  # used up: a child adds to it
+                    os.close(ruleset)
+                    ruleset = sandbox.foundation()
             else:
                 with contextlib.suppress(BlockingIOError):
                     os.read(wake, 4096)
@@ -186,16 +224,28 @@ def serve(control: socket.socket) -> None:
 
 
 def _fork(
-    request: dict[str, Any], fds: list[int], private: list[int], running: dict[int, socket.socket]
-) -> int:
-    """Fork; the child becomes the method's process and never returns."""
+    request: dict[str, Any],
+    fds: list[int],
+    private: list[int],
+    running: dict[int, socket.socket],
+    ruleset: int | None,
+) -> tuple[int, str]:
+    """Fork; the child becomes the method's process and never returns.
+
+    To the server: its id, and why it could not be confined as asked, "" if it is.
+    """
     parent = os.getpid()
+    listening, telling = os.pipe()
     pid = os.fork()
     if pid:
-        return pid
+        os.close(telling)
+        with os.fdopen(listening, "rb") as pipe:
+            word = pipe.read().decode()
+        return pid, "" if word == CONFINED else word or "it ended before it was confined"
     try:
+        os.close(listening)
         os.setsid()
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        die_with_parent(signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
         signal.set_wakeup_fd(-1)
@@ -207,6 +257,19 @@ def _fork(
         os.close(fds[1])
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
         _limit(request["memory_bytes"])
+        try:
+            if request["grant"] is not None:
+                grant = sandbox.Grant(**request["grant"])
+                sandbox.enter(grant, request["memory_bytes"], ruleset)
+            elif ruleset is not None:
+                os.close(ruleset)
+        except OSError as error:
+            os.write(telling, f"{error}".encode())
+            os._exit(1)
+        os.write(telling, CONFINED.encode())
+        os.close(telling)
+        if os.getppid() != parent:
+            os._exit(1)
         from harness import candidate
 
         candidate.serve(Channel(socket.socket(fileno=fds[0]), trusting=True))

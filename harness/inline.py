@@ -49,6 +49,9 @@ class InlineProcess:
         cpu_seconds = time.process_time() - self._cpu_began
         return Exit(0, None, cpu_seconds, usage.ru_maxrss * 1024)
 
+    def excess(self) -> None:
+        """Nothing: it has no share of its own."""
+
     def lead(self, proctor: Callable[[], T]) -> T:
         """Run `proctor` in a thread and the method here, until both are done."""
         from harness import candidate

@@ -8,7 +8,7 @@ import importlib.util
 import inspect
 import sys
 import traceback
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,14 @@ def named(target: str) -> Any:
     """The function behind "package.module:function" or "path/to/file.py:function"."""
     module, _, name = target.partition(":")
     return getattr(load_module(module), name)
+
+
+def name_of(function: Callable[..., Any] | None) -> str:
+    """How another process finds a module-level function."""
+    assert function is not None
+    name = function.__module__
+    place = name if "." in name else sys.modules[name].__file__  # a lone file may be on no path
+    return f"{place}:{function.__qualname__}"
 
 
 def call(what: Call) -> Any:
@@ -47,6 +55,26 @@ def load_module(name: str) -> Any:
     sys.modules[path.stem] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
+
+
+def source_of(target: str) -> Path:
+    """The file behind "package.module:name" or "path/to/file.py:name"; nothing of it is run."""
+    module = target.rpartition(":")[0] or target
+    if module.endswith(".py"):
+        return Path(module).resolve()
+    top, *rest = module.split(".")
+    try:
+        spec = importlib.util.find_spec(top)  # of a dotted name this would run the packages
+    except (ImportError, ValueError):
+        spec = None
+    if spec is not None and not rest and spec.origin is not None:
+        return Path(spec.origin)
+    for folder in (spec and spec.submodule_search_locations) or ():
+        place = Path(folder, *rest)
+        for path in (place / "__init__.py", place.with_name(f"{place.name}.py")):
+            if path.is_file():
+                return path
+    raise HeldoutError(f"the installed {target} cannot be found; reinstall its package")
 
 
 def load_method(target: str) -> Any:

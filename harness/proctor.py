@@ -23,11 +23,12 @@ from harness.counters import Counter
 from harness.errors import RunFailure
 from harness.exam import Exam, checked
 from harness.forkserver import Exit
+from harness.loading import name_of
 from harness.meter import Stopwatch, memory_available, resident_bytes
-from harness.record import Cost, Failure, Prediction, RunSpec
+from harness.record import Cost, Failure, Isolation, Prediction, RunSpec
 from harness.stopping import is_over
 from harness.targets import SPENT
-from harness.weights import Judge, name_of
+from harness.weights import Judge
 
 FLOPS = ("train_flops", "predict_flops")
 
@@ -37,6 +38,7 @@ class Outcome:
     """What came of a run, as far as its record is concerned."""
 
     cost: Cost
+    isolation: Isolation = "process"  # that was in force, as the engine saw it
     failure: Failure | None = None
     quality_matrix: tuple[tuple[float, ...], ...] = ()
     untrained_quality: tuple[float, ...] | None = None
@@ -74,7 +76,8 @@ def examine(
     cost = sitting.cost(time.perf_counter() - began, ended)
     if failure is not None:
         log = bytes(sitting.talk.log).decode(errors="replace")
-        return Outcome(cost, Failure(failure.kind, failure.reason, log), curve=tuple(sitting.curve))
+        reason = Failure(failure.kind, failure.reason, log)
+        return Outcome(cost, failure=reason, curve=tuple(sitting.curve))
     return dataclasses.replace(sitting.outcome(), cost=cost)
 
 

@@ -221,7 +221,7 @@ def _spec(
 def _command(study: Study, phase: Phase) -> str:
     """The command that runs one phase of this study."""
     protocol = "" if study.protocol == "heldout" else f" --protocol {study.protocol}"
-    protocol += "" if study.isolation == "process" else f" --isolation {study.isolation}"
+    protocol += "" if study.isolation == "sandbox" else f" --isolation {study.isolation}"
     protocol += "" if study.device == "cpu" else f" --device {study.device}"
     return (
         f"bench run {study.suite}/{study.scenario} {study.method} --phase {phase}"

@@ -16,7 +16,7 @@ from harness.fingerprint import digest
 Phase = Literal["tuning", "evaluation", "reproduction"]
 Protocol = Literal["heldout", "conventional", "untuned"]
 Status = Literal["ok", "failed"]
-Isolation = Literal["process", "inline"]
+Isolation = Literal["sandbox", "process", "inline"]
 Provenance = Literal["measured", "estimated", "constant", "unknown"]
 
 
@@ -48,7 +48,9 @@ class RunSpec:
         """64 hexadecimal digits. Two runs with one key are the same run.
 
         The trial number stays out (two trials may land on one setting). The isolation level stays
-        out except for `inline`, which is for debugging and must never stand in for a real run.
+        out except for `inline`, which is for debugging and must never stand in for a real run: a
+        sandbox takes away what a run must not use and changes no bit of one that does not use it,
+        so that machines with and without one make the same rows. The level is in the record.
         """
         return digest(
             {

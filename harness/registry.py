@@ -19,6 +19,7 @@ from typing import TypeVar
 
 from harness.contract import Scenario
 from harness.errors import HeldoutError, did_you_mean
+from harness.loading import source_of
 
 T = TypeVar("T")
 VERBS = frozenset({"start", "learn", "predict"})
@@ -115,7 +116,7 @@ def methods() -> dict[str, list[MethodEntry]]:
             entry = MethodEntry(path.stem, suite, target, path, _title(path))
             found.setdefault(path.stem, []).append(entry)
     for point in entry_points(group=METHOD_GROUP):
-        path = _source_of(point.value)
+        path = source_of(point.value)
         entry = MethodEntry(point.name, None, point.value, path, _title(path))
         found.setdefault(point.name, []).append(entry)
     return found
@@ -174,17 +175,6 @@ def _modules(package: str) -> list[Path]:
     root = Path(__file__).resolve().parents[1] / package
     files = root.glob("*/*.py") if package == "baselines" else root.glob("*.py")
     return sorted(f for f in files if f.parent.name != SHARED and not f.name.startswith("_"))
-
-
-def _source_of(target: str) -> Path:
-    module = target.partition(":")[0]
-    try:
-        spec = importlib.util.find_spec(module)
-    except ImportError:
-        spec = None
-    if spec is None or spec.origin is None:
-        raise HeldoutError(f"the installed method {target} cannot be found; reinstall its package")
-    return Path(spec.origin)
 
 
 @cache

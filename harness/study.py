@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from harness import description, machine, protocol, registry, space
+from harness import description, machine, protocol, registry, sandbox, space
 from harness.contract import Budget, Scalar, Scenario
 from harness.engine import Event, Job, LocalEngine, Report
 from harness.errors import DataError, HeldoutError, did_you_mean
@@ -33,7 +33,7 @@ class Request:
     seeds: int | None = None  # None: the scenario's own number
     trials: int | None = None
     budget: Mapping[str, str] = field(default_factory=dict)  # --budget, as text
-    isolation: Isolation = "process"
+    isolation: Isolation | None = None  # None: the strongest that this machine allows
     device: str = "cpu"
     threads: int = 1
 
@@ -88,6 +88,15 @@ class Summary:
         """Failed runs among all that the request needs, and studies that could not go on."""
         runs = [r for result in self.results for r in (*result.tuning, *result.evaluation)]
         return sum(r.status == "failed" for r in runs) + sum(bool(r.error) for r in self.results)
+
+    @property
+    def weaker(self) -> int:
+        """Runs that were found, made at a lower level of isolation than was asked for now."""
+        return sum(
+            result.study.isolation == "sandbox" and record.isolation != "sandbox"
+            for result in self.results
+            for record in (*result.tuning, *result.evaluation)
+        )
 
 
 NO_CONTENT = (
@@ -168,7 +177,7 @@ def prepare(
     skipped: list[NotApplicable] = []
     for name in dict.fromkeys(request.methods):
         method = registry.find_method(name, suite)
-        facts = of_method(method, engine, store.cache)
+        facts = of_method(method, engine, store.cache, request.isolation)
         for scenario in scenarios:
             lacking = sorted(set(facts.requires) - scenario.offers)
             if lacking:
@@ -213,7 +222,7 @@ def _entry(
         threads=request.threads,
         device=request.device,
         libraries=machine.libraries(),
-        isolation=request.isolation,
+        isolation=request.isolation or sandbox.strongest(),
         protocol="untuned" if fixed else request.protocol,
         trials=scenario.trials if request.trials is None else request.trials,
         tuning_seeds=scenario.tuning_seeds,
@@ -315,6 +324,8 @@ def check(request: Request) -> None:
             raise HeldoutError(f"{name} {value}: at least 1 is needed")
     if request.trials is not None and request.trials > space.MAX_TRIALS:
         raise HeldoutError(f"--trials {request.trials}: at most {space.MAX_TRIALS} are possible")
+    if request.isolation == "sandbox" and (why_not := sandbox.why_not()):
+        raise HeldoutError(f"--isolation sandbox: {why_not}; see: bench doctor")
     if request.fixed and request.phase == "tuning":
         raise HeldoutError("--set gives the setting by hand, so there is no tuning phase to run")
     if request.fixed and request.protocol == "conventional":

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -100,11 +99,3 @@ class Judge:
     def measures(self) -> Mapping[str, float]:
         """Numbers from the audit and from the scenario's own measuring of the last delivery."""
         return self._measures
-
-
-def name_of(function: Callable[..., Any] | None) -> str:
-    """How another process finds a module-level function."""
-    assert function is not None
-    name = function.__module__
-    place = name if "." in name else sys.modules[name].__file__  # a lone file may be on no path
-    return f"{place}:{function.__qualname__}"

@@ -27,7 +27,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -41,14 +40,11 @@ from harness.contract import (
     Stream,
     Trace,
 )
-from suites.shared import class_streams, image_problems, stream_metrics
+from suites.shared import class_streams, image_problems, inference, stream_metrics
 from suites.shared.class_streams import Setting, Tasks
 from suites.shared.image_problems import Images
 from suites.shared.mnist import FASHION_MNIST, MNIST
 from suites.shared.samples import Samples
-
-if TYPE_CHECKING:
-    from torch import Generator, Tensor, nn
 
 TASKS = 5
 SPLIT_EPOCHS, PERMUTED_EPOCHS = 10, 5  # of small images: tuned joint training reaches 0.93
@@ -213,7 +209,7 @@ def _scenario(
         metrics=_metrics,
         outputs=Outputs("integer", low=0, high=outputs - 1),
         offers=offers,
-        infer=_infer,
+        infer=inference.label,
         untrained=True,
         sources=images.sources,
     )
@@ -242,10 +238,3 @@ def accuracy(outputs: Array, answers: Array) -> float:
 
 def _metrics(trace: Trace) -> Mapping[str, float]:
     return stream_metrics.summary(trace.quality, trace.untrained)
-
-
-def _infer(model: nn.Module, inputs: Tensor, task: int | None, rng: Generator) -> Tensor:
-    """The label with the largest logit (N,) int64."""
-    del rng  # nothing is drawn
-    logits: Tensor = model(inputs, task)
-    return logits.argmax(1)

@@ -54,10 +54,9 @@ from harness.cli import OK, SOME_FAILED, options
 )
 @click.option(
     "--isolation",
-    type=click.Choice(["process", "inline"]),
-    default="process",
-    show_default=True,
-    help="inline runs the method in this process, for debugging.",
+    type=click.Choice(["sandbox", "process", "inline"]),
+    help="sandbox: own files only, no network; inline: in this process, for debugging. "
+    "Default: sandbox where this machine allows it (see bench doctor), else process.",
 )
 @click.option(
     "--device",
@@ -91,7 +90,7 @@ def command(
     phase: str,
     fixed: tuple[str, ...],
     protocol: str,
-    isolation: str,
+    isolation: str | None,
     device: str,
     results: Path,
     data: Path | None,
@@ -142,5 +141,11 @@ def command(
         print_summary(summary, store.root)
     for error in summary.errors:
         click.echo(f"bench: {error}", err=True)
+    if weaker := summary.weaker:
+        click.echo(
+            f"bench: {weaker} of these runs were made outside a sandbox earlier, and say so; "
+            "delete their records to have them made again",
+            err=True,
+        )
     sys.stdout.flush()
     return SOME_FAILED if summary.failed or summary.errors else OK

@@ -1,6 +1,6 @@
 """What the harness costs: a run of experience replay beside the same loop written bare.
 
-    python tests/benchmarks/overhead.py [--epochs 300] [--pairs 3]
+    python tests/benchmarks/overhead.py [--epochs 300] [--pairs 3] [--isolation process]
 
 Both sides train the same network on the same batches with one thread and answer the same tests at
 the same points, each in a forked process with torch loaded; they take turns at going first. Printed
@@ -74,6 +74,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=300)
     parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--isolation", choices=["sandbox", "process"], help="default: bench run's")
     options = parser.parse_args()
 
     import torch
@@ -92,7 +93,11 @@ def main():
         for pair in range(options.pairs):
             store = Store.open(Path(folder) / str(pair))
             request = study.Request(
-                PLACE, ("er",), protocol="untuned", budget={"epochs": str(options.epochs)}
+                PLACE,
+                ("er",),
+                protocol="untuned",
+                budget={"epochs": str(options.epochs)},
+                isolation=options.isolation,
             )
             entries, _ = study.prepare(request, engine, store)
             (entry,) = entries

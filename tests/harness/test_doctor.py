@@ -2,7 +2,7 @@
 
 from test_costs import zone
 
-from harness import counters, doctor
+from harness import counters, doctor, sandbox
 
 
 def test_without_counters_nothing_is_called_measured():
@@ -29,3 +29,17 @@ def test_the_command_says_it_in_words(bench):
     done = bench("doctor", "--energy")
     assert done.returncode == 0, done.stderr
     assert "a run on the CPU" in done.stdout
+
+
+def test_law_3_the_sandbox_is_tried_before_it_is_named():
+    said = [finding for _, finding in doctor.examine()]
+    if why_not := sandbox.why_not():
+        assert f"no sandbox: {why_not}" in said
+    else:
+        assert "sandbox, the default: tried now, and in force" in said
+        assert any("Landlock" in finding for finding in said)
+
+
+def test_without_a_sandbox_it_is_said_why(monkeypatch):
+    monkeypatch.setattr(sandbox, "why_not", lambda: "the moon is full")
+    assert ("isolation", "no sandbox: the moon is full") in doctor.examine()

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from harness import protocol, schema, study
+from harness import protocol, sandbox, schema, study
 from harness.exam import Exams
 from harness.registry import find_scenarios
 from harness.store import Store
@@ -52,7 +52,7 @@ def test_law_6_children_left_behind_are_killed(run, method_file, tmp_path):
         while True:
             open({str(mark)!r}, 'a').write('x'); time.sleep(0.05)
     """
-    run(method_file(start=orphan))
+    run(method_file(start=orphan), isolation="process")
     size = mark.stat().st_size if mark.exists() else 0
     time.sleep(0.4)
     assert (mark.stat().st_size if mark.exists() else 0) == size
@@ -113,7 +113,7 @@ def test_law_3_no_label_and_no_test_order_reaches_the_method(run, method_file, t
     """Everything reachable from the problem and the test inputs is searched for answers."""
     dump = tmp_path / "seen.npz"
     save = f"np.savez({str(dump)!r}, x=inputs.numpy(), names=sorted(vars(self.problem)))"
-    (record,) = run(method_file(predict=save)).results[0].evaluation
+    (record,) = run(method_file(predict=save), isolation="process").results[0].evaluation
     assert record.status == "ok"
     seen = np.load(dump)
     (scenario,) = find_scenarios(CLASS, "core")
@@ -172,7 +172,7 @@ def test_inline_runs_in_this_process_and_says_so(run, method_file, capfd):
     assert f"here I am {os.getpid()}" in capfd.readouterr().out
     assert record.isolation == "inline"
     (apart,) = run(target).results[0].evaluation
-    assert apart.isolation == "process"
+    assert apart.isolation == sandbox.strongest()
     assert apart.weights_sha256 == record.weights_sha256
     assert apart.key != record.key
 

@@ -1,0 +1,146 @@
+"""The folder of a run in a sandbox, and what the run takes of disk and memory."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from importlib.util import cache_from_source
+from pathlib import Path
+
+from harness import sandbox
+from harness.fingerprint import closure
+from harness.loading import source_of
+from harness.sandbox import Grant
+
+PREFIX = "heldout-run-"
+YOUNG_SECONDS = 60.0  # a folder of that age may not be locked yet
+SCRATCH_BYTES = 4_000_000_000  # on disk, of a run
+BLOCK = 4096  # bytes that a file counts for at least: there is an end to their number too
+DEPTH = 64  # of folders in it
+
+
+class RunFolder:
+    """The folder of one run: links to its sources, and its scratch. A context manager."""
+
+    def __init__(self, targets: Iterable[str], folders: Iterable[str], device: str) -> None:
+        """`targets` name the code of the run; see `harness.loading.source_of`."""
+        self._root = Path(tempfile.mkdtemp(prefix=PREFIX))
+        self._root.chmod(0o711)
+        self._lock = os.open(self._root, os.O_RDONLY)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)  # given up when we end, however that is
+        scratch, modules = self._root / "scratch", self._root / "modules"
+        scratch.mkdir()
+        modules.mkdir()
+        files: set[Path] = set()
+        try:
+            for target in dict.fromkeys(targets):
+                files |= _link(source_of(target), modules)
+        except BaseException:
+            self.__exit__()
+            raise
+        self.grant = Grant(
+            scratch=str(scratch),
+            modules=str(modules),
+            files=tuple(sorted(map(str, files))),
+            folders=tuple(folders),
+            accelerators=device != "cpu",
+        )
+
+    def __enter__(self) -> Grant:
+        return self.grant
+
+    def __exit__(self, *_: object) -> None:
+        _remove(self._root)
+        os.close(self._lock)
+
+
+def sweep() -> None:
+    """Remove the folders of runs whose harness was killed: nobody holds their lock."""
+    for root in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):  # held, or somebody else's
+            if time.time() - root.stat().st_mtime < YOUNG_SECONDS:
+                continue
+            lock = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.fstat(lock).st_uid == os.geteuid():
+                    _remove(root)
+            finally:
+                os.close(lock)
+
+
+def _remove(root: Path) -> None:
+    for _attempt in range(3):  # a process that is being killed may still add to it
+        with contextlib.suppress(RecursionError):
+            shutil.rmtree(root, ignore_errors=True)
+        if not root.exists():
+            return
+        for command in (
+            ["chmod", "-R", "u+rwX"],  # the run may have closed its folders
+            ["rm", "-rf"],  # however deep they are
+        ):
+            subprocess.run([*command, str(root)], stderr=subprocess.DEVNULL, check=False)
+
+
+def _link(source: Path, modules: Path) -> set[Path]:
+    """Link a file, what it imports beside it, and their compiled forms, where they import from."""
+    kept = any(source.is_relative_to(sandbox.HERE / name) for name in sandbox.KEPT)
+    if not kept and any(part in sandbox.PACKAGES for part in source.parts):
+        return set()  # an installed library
+    root, found = closure(source)
+    files = set()
+    for file in (f for f in found if f.is_relative_to(root)):
+        compiled = Path(cache_from_source(str(file)))
+        for path in (file, compiled):
+            if path.is_file() and path.resolve().is_relative_to(root):  # a link may lead anywhere
+                files.add(path)
+                link = modules / path.relative_to(root)
+                link.parent.mkdir(parents=True, exist_ok=True)
+                if not link.is_symlink():
+                    link.symlink_to(path)
+    return files
+
+
+def excess(grant: Grant, pid: int, memory_bytes: int | None) -> tuple[str, str] | None:
+    """What a run has taken beyond its share, as (kind of failure, words); None if nothing."""
+    if words := _disk_excess(grant.scratch):
+        return "disk", words
+    if memory_bytes is not None:
+        sizes = list(_memory(pid))
+        if len(sizes) > 1 and sum(sizes) > memory_bytes:  # one alone has its limit by setrlimit(2)
+            used, allowed = sum(sizes) / 1e9, memory_bytes / 1e9
+            words = f"held {used:.1f} GB in {len(sizes)} processes; {allowed:.1f} GB are allowed"
+            return "memory", words
+    return None
+
+
+def _disk_excess(scratch: str) -> str:
+    closed: list[OSError] = []
+    used = 0
+    for folder, _, names in os.walk(scratch, onerror=closed.append):
+        for name in names:
+            with contextlib.suppress(OSError):  # it has gone meanwhile
+                used += max(Path(folder, name).lstat().st_blocks * 512, BLOCK)
+        if used > SCRATCH_BYTES:
+            return f"wrote {used / 1e9:.1f} GB to disk; {SCRATCH_BYTES / 1e9:g} GB are allowed"
+        if folder.count("/") > scratch.count("/") + DEPTH:
+            return f"made folders inside each other; {DEPTH} are allowed"
+    if any(isinstance(error, PermissionError) for error in closed):
+        return "keeps a folder closed to the harness, so that nobody knows what is in it"
+    return ""
+
+
+def _memory(group: int) -> Iterator[int]:
+    """Bytes of every process of a group, shared pages by their share (Pss, proc(5))."""
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError, IndexError):  # it has ended
+                if os.getpgid(int(entry.name)) == group:
+                    text = Path(entry.path, "smaps_rollup").read_text()
+                    yield int(text.partition("\nPss:")[2].split()[0]) * 1024
