@@ -6,7 +6,7 @@ CORE := $(VENV)/.core-installed
 DEV := $(VENV)/.dev-installed
 JOBS ?= 2
 
-.PHONY: help demo check test slow clean
+.PHONY: help demo check test slow leaderboard reference clean
 
 help:  ## this text
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,14 @@ test: $(DEV)  ## every test that is not marked slow
 
 slow: $(DEV)  ## the tests that take minutes
 	$(BIN)/pytest -m slow
+
+leaderboard: $(CORE)  ## the site of the reference results, under site/
+	$(BIN)/bench leaderboard build --results results --out site
+
+reference: $(CORE)  ## run again what is stale of the reference results, and nothing else
+	$(BIN)/bench refresh --results results --jobs $(JOBS)
+	$(BIN)/bench leaderboard describe --results results
+	$(BIN)/bench pack --results results
 
 clean:  ## remove what `make` made
 	rm -rf $(VENV) demo

@@ -17,6 +17,7 @@ COMMANDS = {
     "results": "Summarise the records of a results folder.",
     "compare": "Compare two methods: difference, interval and verdict.",
     "export": "Write the records as one tidy table, e.g. for pandas.",
+    "refresh": "Run again what is stale, and nothing else.",
     "pack": "Put the runs of each method into one file.",
     "new": "Write the files of a new method.",
     "check": "Try a method on the contract, in under a minute.",

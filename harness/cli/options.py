@@ -16,6 +16,12 @@ results = click.option(
     help="Folder of the records.",
 )
 
+data = click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="Folder of local copies of data sets, laid out like the hub. Default: HELDOUT_DATA.",
+)
+
 
 def pairs(option: str, values: tuple[str, ...]) -> dict[str, str]:
     """`name=value` texts as a mapping."""

@@ -24,11 +24,7 @@ if TYPE_CHECKING:
 @click.option(
     "--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes at a time."
 )
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    help="Folder of local copies of data sets, laid out like the hub. Default: HELDOUT_DATA.",
-)
+@options.data
 @options.results
 def command(
     names: tuple[str, ...],

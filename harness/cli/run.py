@@ -66,11 +66,7 @@ from harness.cli import OK, SOME_FAILED, options
     help="Where the model lives.",
 )
 @options.results
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    help="Folder of local copies of data sets, laid out like the hub. Default: HELDOUT_DATA.",
-)
+@options.data
 @click.option(
     "--budget",
     "budget",

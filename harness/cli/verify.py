@@ -13,11 +13,7 @@ from harness.cli import OK, SOME_FAILED, options
 @click.command("verify")
 @click.argument("suites", metavar="[SUITE...]", nargs=-1)
 @options.results
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    help="Folder of local copies of data sets, laid out like the hub. Default: HELDOUT_DATA.",
-)
+@options.data
 @click.option(
     "--repeat",
     type=click.IntRange(0),
