@@ -27,7 +27,7 @@ from harness.forkserver import Child, ForkServer
 from harness.inline import InlineProcess
 from harness.proctor import Outcome, examine
 from harness.record import Isolation, Record, RunSpec, Selection
-from harness.runfolder import RunFolder, sweep
+from harness.runfolder import RunFolder, Sources, sweep
 from harness.store import Store, WriteError
 from harness.weights import warm_up
 
@@ -63,6 +63,10 @@ class Report:
     errors: Sequence[str]  # harness or suite trouble: those runs have no record
 
 
+_Events = queue.SimpleQueue[Event | None | KeyboardInterrupt]
+"""What workers tell the main thread; None at a worker's end."""
+
+
 class LocalEngine:
     """Starts and supervises method processes. Use as a context manager."""
 
@@ -87,6 +91,7 @@ class LocalEngine:
         self._server: ForkServer | None = None
         self._probe: Probe | None = None
         self._exams = Exams()
+        self._sources = Sources()
         self._active: set[Child] = set()
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -153,7 +158,7 @@ class LocalEngine:
         with self._lock:
             self._probe = self._probe or Probe()  # asks beside the first runs
         waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
-        events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
+        events: _Events = queue.SimpleQueue()
         for job in jobs:
             waiting.put(job)
         inline = [job for job in jobs if job.spec.isolation == "inline"]
@@ -169,16 +174,19 @@ class LocalEngine:
         try:
             for thread in threads:
                 thread.start()
-            while alive:
-                event = events.get()
-                if event is None:
-                    alive -= 1
-                    continue
-                if event.record is not None:
-                    records[event.record.key] = event.record
-                if event.error:
-                    errors.append(event.error)
-                notify(event)
+            with _interrupts(events):
+                while alive:
+                    event = events.get()
+                    if isinstance(event, BaseException):
+                        raise event
+                    if event is None:
+                        alive -= 1
+                        continue
+                    if event.record is not None:
+                        records[event.record.key] = event.record
+                    if event.error:
+                        errors.append(event.error)
+                    notify(event)
         except BaseException:
             self._stop()
             raise
@@ -209,7 +217,7 @@ class LocalEngine:
     def _work(
         self,
         waiting: queue.SimpleQueue[Job],
-        events: queue.SimpleQueue[Event | None],
+        events: _Events,
         store: Store,
     ) -> None:
         """One worker: take a job, do it, until none is left or we are stopping."""
@@ -233,7 +241,7 @@ class LocalEngine:
         finally:
             events.put(None)
 
-    def _do(self, job: Job, events: queue.SimpleQueue[Event | None], store: Store) -> Event:
+    def _do(self, job: Job, events: _Events, store: Store) -> Event:
         done = store.get(job.spec)  # another process may have been quicker
         if done is not None:
             return Event("finished", job, done)
@@ -315,7 +323,7 @@ class LocalEngine:
         with contextlib.ExitStack() as stack:
             grant = None
             if isolation == "sandbox":
-                grant = stack.enter_context(RunFolder(code, folders, device))
+                grant = stack.enter_context(RunFolder(self._sources, code, folders, device))
             child = self._server.spawn(memory_bytes, grant)
             stack.callback(child.close)
             with self._lock:
@@ -377,3 +385,20 @@ class _StoppedError(Exception):
 
 def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+@contextlib.contextmanager
+def _interrupts(events: _Events) -> Iterator[None]:
+    """Ctrl-C as an event: an exception that a signal raises can be lost in code that may not raise.
+
+    Destructors are such code. Handlers of other programs are left alone.
+    """
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, lambda *_: events.put(KeyboardInterrupt()))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

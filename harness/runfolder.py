@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from importlib.util import cache_from_source
@@ -25,10 +26,30 @@ BLOCK = 4096  # bytes that a file counts for at least: there is an end to their 
 DEPTH = 64  # of folders in it
 
 
+class Sources:
+    """The files that code named by a run may read, found once: all runs of a command see the same.
+
+    One thread at a time: the interpreter counts the depth of syntax trees for all of them together.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[Path, tuple[Path, ...]]] = {}
+        self._lock = threading.Lock()
+
+    def of(self, target: str) -> tuple[Path, tuple[Path, ...]]:
+        """The folder that `target` (`harness.loading.source_of`) imports from, files below it."""
+        with self._lock:
+            if target not in self._known:
+                self._known[target] = _sources(source_of(target))
+            return self._known[target]
+
+
 class RunFolder:
     """The folder of one run: links to its sources, and its scratch. A context manager."""
 
-    def __init__(self, targets: Iterable[str], folders: Iterable[str], device: str) -> None:
+    def __init__(
+        self, sources: Sources, targets: Iterable[str], folders: Iterable[str], device: str
+    ) -> None:
         """`targets` name the code of the run; see `harness.loading.source_of`."""
         self._root = Path(tempfile.mkdtemp(prefix=PREFIX))
         self._root.chmod(0o711)
@@ -40,7 +61,7 @@ class RunFolder:
         files: set[Path] = set()
         try:
             for target in dict.fromkeys(targets):
-                files |= _link(source_of(target), modules)
+                files |= _link(*sources.of(target), modules)
         except BaseException:
             self.__exit__()
             raise
@@ -88,14 +109,19 @@ def _remove(root: Path) -> None:
             subprocess.run([*command, str(root)], stderr=subprocess.DEVNULL, check=False)
 
 
-def _link(source: Path, modules: Path) -> set[Path]:
-    """Link a file, what it imports beside it, and their compiled forms, where they import from."""
+def _sources(source: Path) -> tuple[Path, tuple[Path, ...]]:
+    """The folder that a file imports from, and the files below it that it comes to import."""
     kept = any(source.is_relative_to(sandbox.HERE / name) for name in sandbox.KEPT)
     if not kept and any(part in sandbox.PACKAGES for part in source.parts):
-        return set()  # an installed library
+        return source.parent, ()  # an installed library
     root, found = closure(source)
+    return root, tuple(f for f in found if f.is_relative_to(root))
+
+
+def _link(root: Path, sources: Iterable[Path], modules: Path) -> set[Path]:
+    """Link files and their compiled forms where they are imported from."""
     files = set()
-    for file in (f for f in found if f.is_relative_to(root)):
+    for file in sources:
         compiled = Path(cache_from_source(str(file)))
         for path in (file, compiled):
             if path.is_file() and path.resolve().is_relative_to(root):  # a link may lead anywhere

@@ -119,9 +119,6 @@ def run(
 ) -> Summary:
     """Do what the request asks: tuning, selection, evaluation. Finished runs are reused."""
     entries, not_applicable = prepare(request, engine, store)
-    for name in dict.fromkeys(request.methods):
-        method = registry.find_method(name, request.place.partition("/")[0])
-        description.write(store.root, description.of_method(method))
     records: dict[str, Record] = {}
     errors: list[str] = []
     executed = found = 0
@@ -149,6 +146,9 @@ def run(
     if request.phase != "tuning":
         if request.phase == "evaluation" and problems:
             raise HeldoutError(problems[min(problems)])
+        for name in dict.fromkeys(request.methods):
+            method = registry.find_method(name, request.place.partition("/")[0])
+            description.write(store.root, description.of_method(method))
         do(
             [
                 e.job(spec, selections[i])

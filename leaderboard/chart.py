@@ -68,18 +68,18 @@ def scale(
     if not known:
         return None
     low, high = min(known), max(known)
+    size = max(abs(low), abs(high))
+    if size > 1e250:
+        return None
     if log is None:
-        log = low > 0 and high / low >= LOG_FROM
-    if log and low > 0 and high / low < 1e300:
+        log = low > 1e-250 and high / low >= LOG_FROM
+    if log and low > 1e-250:
         room = (high / low) ** 0.05 if high > low else 1.5
         return Scale(low / room, high * room, start, end, log=True)
     span = high - low
-    size = max(abs(low), abs(high))
     if span <= max(1e-9 * size, 1e-300):
         span = 0.2 * size if size > 1e-290 else 1.0
         low, high = low - span / 2, high + span / 2
-    if size > 1e300:
-        return None
     return Scale(low - span / 20, high + span / 20, start, end)
 
 

@@ -21,6 +21,7 @@ class Bad:
     words: str = ""
     budget: dict = field(default_factory=dict)
     edits: tuple = ()  # (text, replacement) of the source itself
+    isolation: str | None = None  # where it matters: a sandbox stops more, and earlier
 
 
 HOSTILE = "\\x1b[31m\\x00\\u202e</td><script>\\ud800" + "\\n{0}%s"
@@ -392,7 +393,20 @@ head = json.dumps({'kind': 'predicted', 'data': {'spent': {}}, 'arrays': [['uint
 for o in gc.get_objects():
     if type(o) is Channel: socket.send_fds(o.socket, [head.encode()], [fd])"""
 BREAKS_THE_HARNESS += [
-    Bad("answers with 64 GB of nothing", {"predict": NOTHING}, "contract", "allowed are 268435456"),
+    Bad(
+        "answers with 64 GB of nothing",
+        {"predict": NOTHING},
+        "contract",
+        "allowed are 268435456",
+        isolation="process",
+    ),
+    Bad(
+        "makes 64 GB of nothing in a sandbox",
+        {"predict": NOTHING},
+        "exception",
+        "File too large",
+        isolation="sandbox",
+    ),
     Bad(
         "answers in a type of its own",
         {"predict": "return np.zeros(len(inputs), 'M8[s]')"},

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from bad_methods import GALLERY, source
 
-from harness import study
+from harness import sandbox, study
 from harness.store import Store, record_files
 from heldout_testing import METHOD, command, environment
 
@@ -33,8 +33,15 @@ def alone(engine, tmp_path_factory):
 def test_law_6_one_record_with_a_reason_and_an_untouched_neighbour(
     bad, run, store, method_file, alone
 ):
+    if bad.isolation == "sandbox" and (why_not := sandbox.why_not()):
+        pytest.skip(why_not)
     target = method_file(source=source(bad), **bad.places)
-    summary = run(target, method_file("good.py"), budget={"epochs": "1", **bad.budget})
+    summary = run(
+        target,
+        method_file("good.py"),
+        budget={"epochs": "1", **bad.budget},
+        isolation=bad.isolation,
+    )
     assert summary.errors == []
     (record,) = summary.results[0].evaluation
     if bad.kind == "ok":
@@ -80,11 +87,12 @@ def test_law_4_killing_the_harness_leaves_nobody_who_writes(method_file, tmp_pat
     mark, folder = tmp_path / "pids", tmp_path / "results"
     target = method_file(before=ORPHANS.replace("{mark!r}", repr(str(mark))))
     process = subprocess.Popen(
-        command("run", CLASS, target, "--set", "lr=0.1", "--results", str(folder)),
+        command("run", CLASS, target, "--set", "lr=0.1", "--results", str(folder),
+                "--isolation", "process"),
         env=environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-    )
+    )  # fmt: skip
     until = time.monotonic() + 60
     while not mark.exists() or len(mark.read_text().split()) < 3:
         assert time.monotonic() < until
