@@ -7,7 +7,14 @@ from pathlib import Path
 from harness.errors import HeldoutError, did_you_mean
 from harness.store import read_table
 from leaderboard import anchors, board, standings
-from leaderboard.standings import ScenarioStanding, SuiteStanding
+from leaderboard.standings import ScenarioStanding, Standings, SuiteStanding
+
+
+def all_of(results: Path) -> Standings:
+    """The standings of every suite."""
+    table, _ = read_table(results)
+    frozen, _ = anchors.read(results)
+    return standings.of_board(board.read(table), frozen)
 
 
 def suite_of(results: Path, name: str) -> SuiteStanding:
