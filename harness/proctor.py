@@ -31,6 +31,7 @@ from harness.targets import SPENT
 from harness.weights import Judge
 
 FLOPS = ("train_flops", "predict_flops")
+OVERRUN_SHARE, OVERRUN_SECONDS = 0.1, 2.0  # of a budget in seconds: the last step, what follows it
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,20 @@ class _Sitting:
                 self.talk.send(answer.kind, answer.data, answer.arrays)
                 message = self.talk.receive()
         self._counts = _counted(message)
+        self._check_seconds()
+
+    def _check_seconds(self) -> None:
+        """RunFailure where training took longer, by our clock, than a budget in seconds allows.
+
+        The iterator in the method's process ends in time by a clock that a method could stop.
+        """
+        limit, taken = self._limits["seconds"], self._watch.train_seconds
+        if limit is not None and taken > limit * (1 + OVERRUN_SHARE) + OVERRUN_SECONDS:
+            raise RunFailure(
+                "budget",
+                f"trained for {taken:.1f} s; the budget allows {limit:g} s: end `learn` when "
+                "`batches` ends",
+            )
 
     def _stopped_early(self, i: int) -> bool:
         patience = self._limits["patience"]
