@@ -15,6 +15,7 @@ import math
 import mmap
 import os
 import socket
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,25 +50,28 @@ class SharedArray:
     """An array in sealed anonymous memory, handed to any number of processes without a copy."""
 
     def __init__(self, array: Array) -> None:
-        self.fd = -1
-        self.shape, self.dtype = array.shape, array.dtype.name
+        self.shape, self.dtype, self.size_bytes = array.shape, array.dtype.name, array.nbytes
         if self.dtype not in DTYPES:
             raise ChannelError(f"arrays of {self.dtype} cannot be handed over")
         self.fd = os.memfd_create("heldout", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        self._end = weakref.finalize(self, os.close, self.fd)
+        self._end.atexit = False  # the kernel closes it then
         native = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
         view = native.reshape(-1).view(np.uint8).data
         while view:
             view = view[os.write(self.fd, view) :]
         fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, _SEALS)
 
+    def view(self) -> Array:
+        """The array as it lies in the sealed memory, read-only."""
+        array = _mapped(self.fd, self.dtype, self.shape)
+        array.setflags(write=False)
+        return array
+
     def close(self) -> None:
         """Give the memory back once nobody maps it any more."""
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
-
-    def __del__(self) -> None:
-        self.close()
+        self._end()
+        self.fd = -1
 
 
 class Channel:

@@ -6,7 +6,7 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -14,12 +14,14 @@ import numpy as np
 
 from harness import seeds
 from harness.channel import DTYPES, SharedArray
-from harness.contract import Array, Outputs, Scenario, SideName, Stream, Test
+from harness.contract import Array, Outputs, Scenario, SideName, Step, Stream, Test
 from harness.errors import HeldoutError, RunFailure
 from harness.fingerprint import of_arrays
 from harness.loading import name_of
+from harness.meter import memory_available
 
 KEPT = 8  # exams in memory at a time
+KEPT_SHARE = 0.25  # of the memory that is free: what those kept may take
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,32 @@ class Exam:
     stream: Stream
     side: SideName
     seed: int
+    steps: tuple[tuple[SharedArray, ...], ...] = ()
+    """Per experience, its arrays in the order the scenario declares them; none to judge only."""
 
-    @cached_property
-    def steps(self) -> tuple[tuple[SharedArray, ...], ...]:
-        """Per experience, its arrays in the order the scenario declares them."""
-        return tuple(tuple(SharedArray(a) for a in s.arrays.values()) for s in self.stream.steps)
+    @classmethod
+    def sat(cls, scenario: Scenario, side: SideName, seed: int) -> Exam:
+        """The exam for methods to sit; raises HeldoutError if the suite built something unusable.
+
+        Experiences move into shared memory one by one, so that only one is ever held twice.
+        """
+        stream = scenario.build(side, seed)
+        _check_stream(stream, scenario, side)
+        left = list(stream.steps)
+        stream = replace(stream, steps=())
+        moved = []
+        while left:
+            moved.append(_moved(left.pop(0)))
+        stream = replace(stream, steps=tuple(step for step, _ in moved))
+        exam = cls(scenario, stream, side, seed, tuple(arrays for _, arrays in moved))
+        _ = exam.inputs, exam.orders
+        return exam
+
+    @property
+    def size_bytes(self) -> int:
+        """The memory that it takes, roughly."""
+        shared = [a for arrays in (*self.steps, self.inputs) for a in arrays]
+        return sum(a.size_bytes for a in shared) + sum(t.inputs.nbytes for t in self.papers)
 
     @property
     def papers(self) -> tuple[Test, ...]:
@@ -136,14 +159,22 @@ class Exams:
         with self._lock:
             exam = self._held.get(name)
             if exam is None:
-                stream = scenario.build(side, seed)
-                _check_stream(stream, scenario, side)
-                exam = self._held[name] = Exam(scenario, stream, side, seed)
-                _ = exam.steps, exam.inputs, exam.orders  # built under the lock, once
-                while len(self._held) > KEPT:
+                exam = self._held[name] = Exam.sat(scenario, side, seed)  # under the lock: once
+                while len(self._held) > 1 and self._too_many():
                     self._held.popitem(last=False)
             self._held.move_to_end(name)
             return exam
+
+    def _too_many(self) -> bool:
+        taken = sum(exam.size_bytes for exam in self._held.values())
+        return len(self._held) > KEPT or taken > KEPT_SHARE * (memory_available() + taken)
+
+
+def _moved(step: Step) -> tuple[Step, tuple[SharedArray, ...]]:
+    """The step with its arrays in shared memory."""
+    shared = {name: SharedArray(array) for name, array in step.arrays.items()}
+    views = {name: array.view() for name, array in shared.items()}
+    return replace(step, arrays=views), tuple(shared.values())
 
 
 def _check_stream(stream: Stream, scenario: Scenario, side: SideName) -> None:

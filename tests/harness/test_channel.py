@@ -5,6 +5,8 @@ import json
 import mmap
 import os
 import socket
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -337,3 +339,18 @@ def test_closing_twice_is_harmless(ends):
         thing.close()
         thing.close()
     assert shared.fd == -1
+
+
+def test_memory_is_given_back_when_nobody_holds_it_any_more():
+    shared = SharedArray(np.zeros(1))
+    number = shared.fd
+    os.fstat(number)
+    del shared
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(number)
+
+
+def test_what_is_still_held_at_the_end_of_a_program_says_nothing():
+    program = "import numpy, harness.channel as c, sys; sys.held = c.SharedArray(numpy.zeros(1))"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert (ended.stdout, ended.stderr) == (b"", b"")

@@ -1,6 +1,7 @@
 import dataclasses
 import math
 import os
+import weakref
 
 import numpy as np
 import pytest
@@ -91,7 +92,7 @@ def test_law_3_what_is_handed_out_holds_no_answers():
 def test_steps_are_handed_out_as_declared():
     prompts, chosen, rejected = (np.full((3, 2), i) for i in range(3))
     arrays = {"prompts": prompts, "chosen": chosen, "rejected": rejected}
-    exam = Exam(scenario(), stream(steps=(Step(arrays),)), "tuning", 0)
+    exam = Exam.sat(scenario(lambda _side, _seed: stream(steps=(Step(arrays),))), "tuning", 0)
     for shared, array in zip(exam.steps[0], arrays.values(), strict=True):
         np.testing.assert_array_equal(content(shared), array)
 
@@ -211,3 +212,29 @@ def test_only_the_latest_exams_are_kept():
     for seed in [*range(20), 19, 0]:
         exams.get(ours, "tuning", seed)
     assert built == [*range(20), 0]
+
+
+def test_what_is_kept_takes_no_more_than_its_share_of_memory(monkeypatch):
+    monkeypatch.setattr("harness.exam.KEPT_SHARE", 0.0)  # so that one alone is too much already
+    built = []
+    ours = scenario(lambda side, seed: built.append(seed) or stream())
+    exams = Exams()
+    for seed in (0, 0, 1, 0):
+        exams.get(ours, "tuning", seed)
+    assert built == [0, 1, 0]
+
+
+def test_data_is_held_once_in_memory_that_nobody_can_write():
+    first = X.copy()
+    original = weakref.ref(first)
+    arrays = [first]
+    exam = Exam.sat(
+        scenario(lambda _side, _seed: stream(steps=(Step({"inputs": arrays.pop()}),))), "tuning", 0
+    )
+    del first
+    assert original() is None
+    held = exam.stream.steps[0].arrays["inputs"]
+    np.testing.assert_array_equal(held, X)
+    with pytest.raises(ValueError, match="read-only"):
+        held[0] = 1
+    assert exam.size_bytes == 3 * X.nbytes  # the experience, the test, and the test shuffled
