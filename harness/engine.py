@@ -316,15 +316,16 @@ class LocalEngine:
         device: str = "cpu",
     ) -> Iterator[Child]:
         """A new process; in a sandbox it may read the sources of `code`, and `folders`."""
-        with self._lock:
-            if self._server is None:
-                sweep()
-                self._server = ForkServer(self._threads)
         with contextlib.ExitStack() as stack:
             grant = None
             if isolation == "sandbox":
                 grant = stack.enter_context(RunFolder(self._sources, code, folders, device))
-            child = self._server.spawn(memory_bytes, grant)
+            if grant is not None and sandbox.mechanism() == "bubblewrap":
+                server = ForkServer(self._threads, sandbox.wall(grant))
+                stack.callback(server.close)
+            else:
+                server = self._warm_server()
+            child = server.spawn(memory_bytes, grant)
             stack.callback(child.close)
             with self._lock:
                 self._active.add(child)
@@ -335,6 +336,13 @@ class LocalEngine:
             finally:
                 with self._lock:
                     self._active.discard(child)
+
+    def _warm_server(self) -> ForkServer:
+        with self._lock:
+            if self._server is None:
+                sweep()
+                self._server = ForkServer(self._threads)
+            return self._server
 
     def _stop(self) -> None:
         """Kill what runs; the workers notice and leave without writing."""

@@ -5,12 +5,16 @@ request brings three sockets by descriptor: the conversation, the log, and one o
 end is reported with the kernel's accounting. The answer comes when the child is confined as asked,
 before it has run any code of a method. When the server's own socket closes - its parent has
 ended, however it ended - every child is killed and the server leaves.
+
+Behind a wall (`harness.bubblewrap`) a server is started for one run, and process ids are others
+than outside: a child's own comes to us with its first word, from the kernel.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import gc
 import json
 import os
@@ -18,9 +22,11 @@ import resource
 import selectors
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,12 +37,14 @@ from harness.errors import HeldoutError
 from harness.record import Isolation
 from harness.runfolder import excess
 from harness.sandbox import Grant
-from harness.syscalls import die_with_parent
+from harness.syscalls import die_with_parent, readable_by_others
 
 PRELOAD = ("numpy", "torch", "torch._dynamo", "harness.candidate")
 """torch._dynamo: the first optimiser of a process imports it, which takes two seconds."""
 
 CONFINED = "confined"
+BORN = b"born"
+_CREDENTIALS = struct.Struct("3i")  # struct ucred: process, user, group
 
 
 @dataclass(frozen=True)
@@ -122,12 +130,14 @@ SECRET = "HELDOUT_"
 class ForkServer:
     """Our side: starts the server and asks it for children. Threads may share it."""
 
-    def __init__(self, threads: int) -> None:
-        """Start it; loading torch goes on in the background until the first child is asked for."""
+    def __init__(self, threads: int, wall: Sequence[str] = ()) -> None:
+        """Start it; loading torch goes on in the background until the first child is asked for.
+
+        `wall` is what to put before its command so that it, and its children, are confined.
+        """
         ours, theirs = pair()
         environment = {n: value for n, value in os.environ.items() if not n.startswith(SECRET)}
-        cache = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
-        environment.setdefault("HF_HOME", f"{cache}/huggingface")  # a sandbox has another home
+        environment["HF_HOME"] = sandbox.hub_home()
         environment |= {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
         environment |= {
             "PYTHONHASHSEED": "0",  # the order of sets is part of a run
@@ -135,8 +145,9 @@ class ForkServer:
             "HF_HUB_OFFLINE": "1",
             "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # cuBLAS repeats itself only with this
         }
+        outside = [str(sandbox.tasks_of_user())] if wall else []
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "harness.forkserver", str(theirs.fileno())],
+            [*wall, sys.executable, "-m", "harness.forkserver", str(theirs.fileno()), *outside],
             pass_fds=[theirs.fileno()],
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -154,6 +165,7 @@ class ForkServer:
         channel, their_channel = pair()
         log, their_log = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         status, their_status = pair()
+        status.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         theirs = (their_channel, their_log, their_status)
         with self._lock:
             asked = {"memory_bytes": memory_bytes, "grant": grant and dataclasses.asdict(grant)}
@@ -167,8 +179,12 @@ class ForkServer:
             end.close()
         if not reply:
             raise RuntimeError(f"the fork server has ended (exit code {self._process.poll()})")
-        child = Child(json.loads(reply)["pid"], Channel(channel, trusting=False), log, status)
-        if trouble := json.loads(reply)["trouble"]:
+        first, credentials, _, _ = status.recvmsg(4096, socket.CMSG_SPACE(_CREDENTIALS.size))
+        if first != BORN:
+            raise RuntimeError("a process of the fork server ended at once; see: bench doctor")
+        child_pid, _, _ = _CREDENTIALS.unpack(credentials[0][2])
+        child = Child(child_pid, Channel(channel, trusting=False), log, status)
+        if trouble := reply.decode().removeprefix(CONFINED):
             child.close()
             raise HeldoutError(
                 f"the sandbox could not be made ({trouble}); see: bench doctor, or use "
@@ -187,11 +203,17 @@ class ForkServer:
             self._process.wait()
 
 
-def serve(control: socket.socket) -> None:
-    """The server's loop: fork on request, report each child's end."""
+def serve(control: socket.socket, tasks_outside: int | None = None) -> None:
+    """The server's loop: fork on request, report each child's end.
+
+    `tasks_outside`: behind a wall, how many processes and threads the user has on its other side.
+    """
     for module in PRELOAD:
         __import__(module)
-    ruleset = sandbox.foundation()
+    walled = tasks_outside is not None
+    if walled:
+        readable_by_others(False)  # not for its child either, which it accounts for
+    ruleset = None if walled else sandbox.foundation()
     gc.collect()
     gc.freeze()  # so that a child's collector does not touch, and so copy, every page
     running: dict[int, socket.socket] = {}
@@ -209,11 +231,12 @@ def serve(control: socket.socket) -> None:
                     _end(running)
                     return
                 private = [control.fileno(), wake, woken, selector.fileno()]
-                pid, trouble = _fork(json.loads(request), fds, private, running, ruleset)
+                confining = functools.partial(_confine, ruleset=ruleset, outside=tasks_outside)
+                pid, word = _fork(json.loads(request), fds, private, running, confining)
                 running[pid] = socket.socket(fileno=fds[2])
                 os.close(fds[0])
                 os.close(fds[1])
-                control.send(json.dumps({"pid": pid, "trouble": trouble}).encode())
+                control.send(word.encode())
                 if ruleset is not None:  # used up: a child adds to it
                     os.close(ruleset)
                     ruleset = sandbox.foundation()
@@ -228,11 +251,11 @@ def _fork(
     fds: list[int],
     private: list[int],
     running: dict[int, socket.socket],
-    ruleset: int | None,
+    confine: Callable[[dict[str, Any]], None],
 ) -> tuple[int, str]:
     """Fork; the child becomes the method's process and never returns.
 
-    To the server: its id, and why it could not be confined as asked, "" if it is.
+    To the server: its id, and whether it is CONFINED as asked, or why not.
     """
     parent = os.getpid()
     listening, telling = os.pipe()
@@ -241,8 +264,9 @@ def _fork(
         os.close(telling)
         with os.fdopen(listening, "rb") as pipe:
             word = pipe.read().decode()
-        return pid, "" if word == CONFINED else word or "it ended before it was confined"
+        return pid, word or "it ended before it was confined"
     try:
+        socket.socket(fileno=os.dup(fds[2])).send(BORN)
         os.close(listening)
         os.setsid()
         die_with_parent(signal.SIGKILL)
@@ -256,13 +280,8 @@ def _fork(
         os.dup2(fds[1], 2)
         os.close(fds[1])
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-        _limit(request["memory_bytes"])
         try:
-            if request["grant"] is not None:
-                grant = sandbox.Grant(**request["grant"])
-                sandbox.enter(grant, request["memory_bytes"], ruleset)
-            elif ruleset is not None:
-                os.close(ruleset)
+            confine(request)
         except OSError as error:
             os.write(telling, f"{error}".encode())
             os._exit(1)
@@ -280,6 +299,17 @@ def _fork(
         sys.excepthook(*sys.exc_info())
         sys.stderr.flush()
         os._exit(1)
+
+
+def _confine(request: dict[str, Any], *, ruleset: int | None, outside: int | None) -> None:
+    """Put this process under the limits that were asked for, and into a sandbox if one was."""
+    readable_by_others(True)  # a server behind a wall is not, and we have inherited that
+    _limit(request["memory_bytes"])
+    if request["grant"] is not None:
+        grant = sandbox.Grant(**request["grant"])
+        sandbox.enter(grant, request["memory_bytes"], ruleset, outside)
+    elif ruleset is not None:
+        os.close(ruleset)
 
 
 def _limit(memory_bytes: int | None) -> None:
@@ -318,4 +348,4 @@ def _end(running: dict[int, socket.socket]) -> None:
 
 
 if __name__ == "__main__":
-    serve(socket.socket(fileno=int(sys.argv[1])))
+    serve(socket.socket(fileno=int(sys.argv[1])), *map(int, sys.argv[2:]))

@@ -5,7 +5,8 @@ the source files that its run is made of; write to a scratch folder of its own; 
 threads up to a limit. It may not reach the network, other processes, the harness' files, results,
 data sets, or temporary folders of anyone else. The kernel sees to that (Landlock, seccomp, limits,
 a user of its own where we are root); here are the rules, in `harness.syscalls` and
-`harness.seccomp` the calls.
+`harness.seccomp` the calls. Where there is no Landlock, namespaces take its place
+(`harness.bubblewrap`): a run then starts some seconds later, in a fork server of its own.
 
 What no sandbox can stop: a method that brings answers along in its own source, which is hashed and
 read by people; and asking for size and date of a file whose path is known.
@@ -25,10 +26,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
-from harness import seccomp, syscalls
+from harness import bubblewrap, seccomp, syscalls
 from harness.record import Isolation
 from harness.syscalls import DEVICE, EXECUTE, LIST, READ, READING, WRITE, WRITING
+
+Mechanism = Literal["landlock", "bubblewrap"]
 
 TASKS = 256  # processes and threads of a run together
 FILE_BYTES = 64 << 30  # of one file, where no memory limit says less
@@ -77,6 +81,20 @@ def why_not() -> str:
     """Why this machine allows no sandbox, as a clause; "" where it does."""
     if not seccomp.supported():
         return f"the system calls of {os.uname().machine} are not known to heldout"
+    if "\nSeccomp:" not in Path("/proc/self/status").read_text():
+        return "this kernel has no seccomp filters"
+    reason = _no_landlock()
+    other = bubblewrap.why_not() if reason else ""
+    return f"{reason}, and {other}" if other else ""
+
+
+def mechanism() -> Mechanism:
+    """What keeps a run from files that are not its own, where `why_not` has no objection."""
+    return "bubblewrap" if _no_landlock() else "landlock"
+
+
+def _no_landlock() -> str:
+    """Why there is no Landlock, as a clause; "" where there is."""
     try:
         syscalls.landlock_version()
     except OSError as error:
@@ -86,8 +104,7 @@ def why_not() -> str:
             errno.EPERM: "a container forbids Landlock; allow landlock_* in its seccomp profile",
         }
         return reasons.get(error.errno or 0, str(error))
-    status = Path("/proc/self/status").read_text()
-    return "" if "\nSeccomp:" in status else "this kernel has no seccomp filters"
+    return ""
 
 
 def strongest() -> Isolation:
@@ -97,9 +114,12 @@ def strongest() -> Isolation:
 
 def in_words() -> list[str]:
     """What the sandbox of this machine is made of, for a person."""
-    version = syscalls.landlock_version()
-    scoped = "and no signals" if syscalls.signals_scoped() else "and no signals, by seccomp"
-    user = _user()
+    if mechanism() == "bubblewrap":
+        files, scoped = "bubblewrap, which delays a run's start", "and no signals"
+    else:
+        files = f"Landlock {syscalls.landlock_version()}"
+        scoped = "and no signals" if syscalls.signals_scoped() else "and no signals, by seccomp"
+    user = _user() if mechanism() == "landlock" else None
     processes = f"at most {TASKS} processes and threads"
     if user is None and os.geteuid() == 0:
         processes = "threads but no processes of its own, since root cannot be limited here"
@@ -108,7 +128,7 @@ def in_words() -> list[str]:
     else:
         processes += ", under a user of its own"
     return [
-        f"files of its own only, by Landlock {version}",
+        f"files of its own only, by {files}",
         f"no network, no other process' memory {scoped}",
         processes,
     ]
@@ -125,6 +145,27 @@ def hinted(reason: str, isolation: Isolation) -> str:
     )
 
 
+def wall(grant: Grant) -> list[str]:
+    """What to start a program with so that bubblewrap confines it to a run's files."""
+    roots, holes = _trees()
+    links = [path for path in SYSTEM if Path(path).is_symlink()]
+    shown = [*links, *map(str, roots), *(str(m) for m in _hub().glob("models--*"))]
+    inside = [*grant.files, *grant.folders, grant.modules]
+    inside += ABOUT_ACCELERATORS if grant.accelerators else ()
+    return bubblewrap.command(
+        readable=shown,
+        hidden=map(str, holes),
+        inside=inside,
+        devices=_accelerators() if grant.accelerators else (),
+        writable=grant.scratch,
+    )
+
+
+def tasks_of_user() -> int:
+    """How many processes and threads the user has that runs in bubblewrap belong to."""
+    return _tasks_of(os.getuid())
+
+
 # --- the side of the method's process ------------------------------------------------------------
 
 
@@ -133,22 +174,26 @@ def foundation() -> int | None:
 
     Made ahead of a run: it takes as long as the rest of a sandbox.
     """
-    return None if why_not() else syscalls.ruleset(libraries())
+    return None if _no_landlock() else syscalls.ruleset(libraries())
 
 
-def enter(grant: Grant, memory_bytes: int | None, ruleset: int | None) -> None:
+def enter(
+    grant: Grant, memory_bytes: int | None, ruleset: int | None, tasks_outside: int | None = None
+) -> None:
     """Confine this process, which has one thread, for good; OSError where the kernel refuses.
 
-    `ruleset` comes from `foundation`. Everything is in force when this returns; where it raises,
-    no code of a method may run.
+    `ruleset` comes from `foundation`; without one, bubblewrap must have confined this process to
+    the files of `grant` already, and `tasks_outside` says how many the user has that it cannot
+    see. Everything is in force when this returns; where it raises, no code of a method may run.
     """
-    if ruleset is None:
-        raise OSError(errno.ENOSYS, why_not())
+    if ruleset is None and tasks_outside is None:
+        raise OSError(errno.ENOSYS, _no_landlock())
     user = _user()
-    _limit(user, memory_bytes)
+    _limit(user, memory_bytes, tasks_outside or 0)
     if user is not None:
         os.chown(grant.scratch, user, user)
-    syscalls.allow(ruleset, _rights(grant))
+    if ruleset is not None:
+        syscalls.allow(ruleset, _rights(grant))
     with contextlib.suppress(OSError):  # if the memory of all is used up, methods go first
         Path("/proc/self/oom_score_adj").write_text("1000")
     os.open("/proc/self", os.O_PATH)  # stays open: a rule holds for an entry of /proc while it does
@@ -156,10 +201,12 @@ def enter(grant: Grant, memory_bytes: int | None, ruleset: int | None) -> None:
     syscalls.become(user, _kept(user))
     syscalls.die_with_parent(signal.SIGKILL)
     syscalls.no_new_privileges()
-    syscalls.restrict(ruleset)
+    if ruleset is not None:
+        syscalls.restrict(ruleset)
     _settle(grant)
     may_fork = user is not None or os.geteuid() != 0
-    code = seccomp.program(os.getpid(), may_fork=may_fork, signals_scoped=syscalls.signals_scoped())
+    scoped = ruleset is None or syscalls.signals_scoped()  # bubblewrap shows no process outside
+    code = seccomp.program(os.getpid(), may_fork=may_fork, signals_scoped=scoped)
     syscalls.filter_calls(code)
 
 
@@ -189,11 +236,11 @@ def _kept(user: int | None) -> tuple[int, ...]:
     return (search if syscalls.permitted() >> search & 1 else syscalls.CAP_DAC_OVERRIDE,)
 
 
-def _limit(user: int | None, memory_bytes: int | None) -> None:
+def _limit(user: int | None, memory_bytes: int | None, tasks_outside: int) -> None:
     """Limits of tasks and of the size of a file; those of memory are every process' already."""
     size = FILE_BYTES if memory_bytes is None else min(memory_bytes, FILE_BYTES)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-    tasks = TASKS if user is not None else TASKS + _tasks_of(os.getuid())
+    tasks = TASKS if user is not None else TASKS + _tasks_of(os.getuid()) + tasks_outside
     resource.setrlimit(resource.RLIMIT_NPROC, (tasks, tasks))
 
 
@@ -213,6 +260,18 @@ def _tasks_of(user: int) -> int:
 @cache
 def libraries() -> Mapping[str, int]:
     """Rights on what every run reads; found once, in the fork server, where it takes a moment."""
+    roots, holes = _trees()
+    rights: dict[str, int] = {}
+    for root in roots:
+        for path, allowed in _around(root, holes):
+            rights[path] = rights.get(path, 0) | allowed
+    rights |= {str(model): READING for model in _hub().glob("models--*")}
+    rights |= dict.fromkeys(DEVICES, READ | WRITE | DEVICE)
+    return rights
+
+
+def _trees() -> tuple[set[Path], set[Path]]:
+    """Folders and files that every run reads, and what in them none may read."""
     prefixes = {Path(p).resolve() for p in (sys.prefix, sys.base_prefix)}
     packages = {Path(p).resolve() for p in sys.path if Path(p).name in PACKAGES}
     packages.add(Path(sysconfig.get_path("purelib")).resolve())
@@ -229,20 +288,18 @@ def libraries() -> Mapping[str, int]:
     }
     holes = {folder.resolve() for folder in others} - packages
     holes |= {hole for folder in packages for pattern in BUNDLED for hole in folder.glob(pattern)}
-    holes |= {HERE / name for name in KEPT}
-    rights: dict[str, int] = {}
-    for root in roots:
-        for path, allowed in _around(root, holes):
-            rights[path] = rights.get(path, 0) | allowed
-    rights |= {str(model): READING for model in _hub().glob("models--*")}
-    rights |= dict.fromkeys(DEVICES, READ | WRITE | DEVICE)
-    return rights
+    return roots, holes | {HERE / name for name in KEPT}
+
+
+def hub_home() -> str:
+    """The folder of the hub's libraries. A run has another home, and so must be told."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+    return os.environ.get("HF_HOME") or f"{cache}/huggingface"
 
 
 def _hub() -> Path:
     """The hub's cache. Its models may be read; its data sets, which lie beside them, may not."""
-    named = os.environ.get("HF_HUB_CACHE")
-    return Path(named) if named else Path(os.environ["HF_HOME"], "hub")
+    return Path(os.environ.get("HF_HUB_CACHE") or f"{hub_home()}/hub")
 
 
 def _around(root: Path, holes: set[Path]) -> Iterator[tuple[str, int]]:
@@ -267,10 +324,13 @@ def _rights(grant: Grant) -> dict[str, int]:
     rights |= dict.fromkeys(grant.folders, READING)
     rights |= {grant.modules: READ | LIST, grant.scratch: WRITING, "/proc/self": READ | LIST}
     if grant.accelerators:
-        found = [str(path) for p in ACCELERATORS for path in Path("/").glob(p.lstrip("/"))]
-        rights |= dict.fromkeys(found, READ | WRITE | DEVICE)
+        rights |= dict.fromkeys(_accelerators(), READ | WRITE | DEVICE)
         rights |= dict.fromkeys(ABOUT_ACCELERATORS, READ | LIST)
     return rights
+
+
+def _accelerators() -> list[str]:
+    return [str(path) for p in ACCELERATORS for path in Path("/").glob(p.lstrip("/"))]
 
 
 def _settle(grant: Grant) -> None:

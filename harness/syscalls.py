@@ -32,7 +32,7 @@ READING = READ | LIST | EXECUTE
 WRITING = READING | WRITE | REMOVE | MAKE | REFER | TRUNCATE
 
 PR_SET_PDEATHSIG = 1
-_PR_SET_KEEPCAPS, _PR_SET_SECCOMP, _PR_CAPBSET_DROP = 8, 22, 24
+_PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_SET_SECCOMP = 4, 8, 22
 _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 38, 47
 _SECCOMP_MODE_FILTER = 2
 _AMBIENT_RAISE, _AMBIENT_CLEAR = 2, 4
@@ -116,6 +116,11 @@ def no_new_privileges() -> None:
 def die_with_parent(number: int) -> None:
     """Get signal `number` when the parent ends; forgotten when the user changes."""
     _prctl("PR_SET_PDEATHSIG", PR_SET_PDEATHSIG, number)
+
+
+def readable_by_others(yes: bool) -> None:
+    """Whether other processes of this user may open this one's memory; its children inherit it."""
+    _prctl("PR_SET_DUMPABLE", _PR_SET_DUMPABLE, int(yes))
 
 
 def filter_calls(code: bytes) -> None:

@@ -19,8 +19,8 @@ from harness import runfolder, sandbox, seccomp, syscalls
 
 NEEDED = pytest.mark.skipif(bool(sandbox.why_not()), reason=sandbox.why_not())
 
-INSIDE = """
-import errno, json, os, sys, socket, subprocess
+ENTERED = """
+import os, sys
 from harness import sandbox, syscalls
 version, folder, secret, outsider = int(sys.argv[1]), *sys.argv[2:4], int(sys.argv[4])
 offered = syscalls.landlock_version()
@@ -29,6 +29,11 @@ os.environ["HF_HOME"] = folder
 os.mkdir(f"{folder}/scratch"), os.mkdir(f"{folder}/modules")
 grant = sandbox.Grant(f"{folder}/scratch", f"{folder}/modules", (f"{folder}/mine.py",))
 sandbox.enter(grant, 1 << 30, sandbox.foundation())
+"""
+
+PROBES = """
+import errno, json, os, socket, subprocess
+from harness import syscalls
 
 def told(what):
     try:
@@ -46,7 +51,7 @@ print(json.dumps({
     "secret": told(lambda: open(secret).read()),
     "mine": told(lambda: open(f"{folder}/mine.py").read()),
     "beside mine": told(lambda: open(f"{folder}/beside.py").read()),
-    "listing": told(lambda: os.listdir(folder)),
+    "listing": told(lambda: sorted(os.listdir(folder))),
     "own file": told(own_file),
     "library": told(lambda: __import__("decimal").__name__),
     "program": told(lambda: subprocess.run(["/bin/true"]).returncode == 0),
@@ -76,7 +81,7 @@ def inside(tmp_path):
         folder.mkdir()
         (folder / "mine.py").write_text("mine")
         (folder / "beside.py").write_text("label")
-        command = [sys.executable, "-c", INSIDE, str(version), str(folder), str(secret)]
+        command = [sys.executable, "-c", ENTERED + PROBES, str(version), str(folder), str(secret)]
         done = subprocess.run(
             [*command, str(os.getpid())], capture_output=True, text=True, start_new_session=True
         )
