@@ -274,7 +274,10 @@ def parse_setting(method: str, name: str, text: str, fields: Mapping[str, Sequen
 
 
 def with_budget(budget: Budget, changes: Mapping[str, str]) -> Budget:
-    """The scenario's budget with `--budget name=value` applied."""
+    """The scenario's budget with `--budget name=value` applied.
+
+    Epochs and steps are two measures of one length: where one alone is given, it replaces both.
+    """
     kinds = {
         "epochs": "float",
         "steps": "int",
@@ -283,7 +286,8 @@ def with_budget(budget: Budget, changes: Mapping[str, str]) -> Budget:
         "memory_bytes": "int",
         "patience": "int",
     }
-    values: dict[str, Any] = {}
+    lengths = {"epochs", "steps"}
+    values: dict[str, Any] = dict.fromkeys(lengths) if lengths & set(changes) else {}
     spend = dict(budget.spend)
     for name, text in changes.items():
         known = {**kinds, **dict.fromkeys(spend, "int")}

@@ -82,13 +82,16 @@ class Bic:
             self.exemplars[experience.task, label] = x[order.to(x.device)]
         x_held, y_held, _ = self.flat(experience, slice(held))
 
-        before, share = copy.deepcopy(self.model), len(y_old) / len(experience)
+        before, share = copy.deepcopy(self.model).eval(), len(y_old) / len(experience)
+        self.model.train()
         for x, y in experience.batches(self.batch_size):
             mine = ~(x[:, None] == x_held).flatten(2).all(2).any(1)  # (B,) bool: not held out
             rows = torch.randperm(len(y_old), generator=self.rng)[: round(share * len(y))]
             rows = rows.to(y.device)
             task = torch.full_like(y, experience.task)[mine]
             x, y = torch.cat([x[mine], x_old[rows]]), torch.cat([y[mine], y_old[rows]])
+            if not len(y):  # all of a small batch are held out
+                continue
             z = self.model(x, torch.cat([task, task_old[rows]]))
             loss = F.cross_entropy(only(z, [*old, *new]), y)
             if old:
@@ -101,6 +104,7 @@ class Bic:
             self.optimizer.step()
 
         self.seen, self.new = [*old, *new], new if old else []
+        self.model.eval()  # stage 2 keeps it as it is
         with torch.no_grad():
             z = only(self.model(x_held), self.seen)
         self.alpha_beta = self.fit(z, y_held)

@@ -96,7 +96,7 @@ class Dgr:
 
     def learn(self, experience: Labelled) -> None:
         new = 1 / (experience.task + 1)  # 1/k
-        old = copy.deepcopy(self.generator), copy.deepcopy(self.model)
+        old = copy.deepcopy(self.generator), copy.deepcopy(self.model).eval()
         for x, y in experience.batches(self.batch_size):
             loss = F.cross_entropy(self.model(x, experience.task), y)
             if self.seen:
@@ -121,6 +121,12 @@ class Dgr:
 
     def _learn_to_dream(self, x: Tensor, before: Vae, new: float) -> None:
         """Steps of the generator on inputs (B, D) and on dreams of the one before the task."""
+        low, high = (round(float(end), 2) for end in x.aminmax())
+        if low < 0 or high > 1:
+            raise ValueError(
+                f"dreams are of pixels between 0 and 1, and here are inputs from {low} to {high}; "
+                "run it where pixels are not standardised"
+            )
         for _ in range(self.generator_steps):
             inputs, weight = x, torch.full((len(x),), 1 / len(x), device=x.device)
             if self.seen:

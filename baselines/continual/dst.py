@@ -9,8 +9,8 @@ as many others are grown, drawn or by the size of their gradient: at their value
 task uses them, else at 0. After the task its weights are frozen; a test gets the mask of its task.
 
 Departs from the paper:
-1. Masks are over the weights between layers before the last; biases and the last layer are kept
-   per task (a few numbers, and heads share no output).
+1. Masks are over the weights between layers before the last; biases, the last layer
+   and batch normalisation are kept per task (a few numbers, and heads share no output).
 2. Drop share by a cosine to 0 at three quarters of the task, as in RigL; update every 10 steps: a
    task has about 90.
 3. Plain SGD with a constant, tuned step size, as in all methods here.
@@ -53,29 +53,31 @@ class Dst:
         self.weights = masks.weights_of(self.model, names)  # (D_out, D_in) each, shared by tasks
         self.used = {n: torch.zeros_like(w, dtype=torch.bool) for n, w in self.weights.items()}
         self.masks: list[dict[str, Tensor]] = []  # of each task
-        self.own: list[dict[str, Tensor]] = []  # of each task: biases and last layer
+        self.own: list[dict[str, Tensor]] = []  # of each task: all but those weights
 
     def learn(self, experience: Labelled) -> None:
         steps = schedule.steps(self.problem.budget, len(experience), self.batch_size)
         densities = {"erk": masks.erk, "uniform": masks.uniform}[self.initial]
         kept = masks.counts(masks.shapes_of(self.weights), 1 - self.density, densities)
         mask = masks.random(self.weights, kept, self.problem.rng)
+        fresh = self.problem.model()
+        statistics = dict(fresh.named_buffers())  # of batch normalisation
         rest = {
             name: p.detach().requires_grad_()
-            for name, p in self.problem.model().named_parameters()
+            for name, p in fresh.named_parameters()
             if name not in mask
         }
         for t, (x, y) in enumerate(experience.batches(self.batch_size), 1):
             sparse = {n: (w * mask[n]).detach().requires_grad_() for n, w in self.weights.items()}
             inputs = sparse | rest
-            z = functional_call(self.model, inputs, (x, experience.task))
+            z = functional_call(self.model, inputs | statistics, (x, experience.task))
             grads = torch.autograd.grad(F.cross_entropy(z, y), list(inputs.values()))
             slopes = dict(zip(inputs, grads, strict=True))  # dense: also outside the mask
             self._step(mask, rest, slopes)
             if t % self.every == 0 and t < 0.75 * steps:
                 self._rewire(mask, slopes, schedule.cosine(self.drop, 0, t / (0.75 * steps)))
         self.masks.append(mask)
-        self.own.append({name: p.detach() for name, p in rest.items()})
+        self.own.append({name: p.detach() for name, p in rest.items()} | statistics)
         self.used = {name: used | mask[name] for name, used in self.used.items()}
 
     @torch.no_grad()

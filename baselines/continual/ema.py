@@ -63,6 +63,9 @@ class Ema:
             a = rate(theta, ema, theta.grad, self.before[i], self.fallback)
             ema.lerp_(theta, a)
             self.before[i] = theta.grad.clone()
+        buffers = zip(self.average.buffers(), self.model.buffers(), strict=True)
+        for mine, theirs in buffers:  # statistics of batch normalisation are averages themselves
+            mine.copy_(theirs)
 
     @torch.no_grad()
     def predict(self, inputs: Tensor, task: int | None = None) -> Tensor:

@@ -54,7 +54,8 @@ class Icarl:
 
     def learn(self, experience: Labelled) -> None:
         new, old = list(experience.classes), sorted(self.seen.difference(experience.classes))
-        before = copy.deepcopy(self.model)
+        before = copy.deepcopy(self.model).eval()
+        self.model.train()
         kept_x, kept_y = self._kept(experience.inputs, experience.targets)
         share = len(kept_y) / len(experience)
         for x, y in experience.batches(self.batch_size):
@@ -66,6 +67,7 @@ class Icarl:
             loss.backward()
             self.optimizer.step()
         self.seen.update(new)
+        self.model.eval()
         self._choose(experience)
 
     def loss(

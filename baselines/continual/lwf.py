@@ -52,7 +52,7 @@ class Lwf:
         self.heads: list[list[int]] = []  # outputs to be kept, each one distribution
 
     def learn(self, experience: Labelled) -> None:
-        old = copy.deepcopy(self.model)
+        old = copy.deepcopy(self.model).eval()
         for x, y in experience.batches(self.batch_size):
             loss = F.cross_entropy(self.model(x, experience.task), y)
             if self.heads:

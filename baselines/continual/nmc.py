@@ -49,7 +49,10 @@ class Nmc:
     def learn(self, experience: Labelled) -> None:
         if experience.task == 0:
             self._represent(experience)
-            self.observe(experience.inputs, experience.targets, 0)
+            self.model.eval()  # from now on
+            parts = experience.inputs.split(500), experience.targets.split(500)
+            for x, y in zip(*parts, strict=True):
+                self.observe(x, y, 0)
             return
         for x, y in experience.batches(self.batch_size, epochs=1):
             self.observe(x, y, experience.task)

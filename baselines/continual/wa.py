@@ -73,7 +73,7 @@ class Wa:
 
     def learn(self, experience: Labelled) -> None:
         old, new = self.seen, [c for c in experience.classes if c not in self.seen]
-        before = copy.deepcopy(self.model)
+        before = copy.deepcopy(self.model).eval()
         share = len(self.buffer) / len(experience)
         offered = 0
         for x, y in experience.batches(self.batch_size):

@@ -3,8 +3,8 @@
 S. Liu et al., 2021, "Sparse Training via Boosting Pruning Plasticity with Neuroregeneration",
 https://arxiv.org/abs/2106.10404. From a random sparse network, prune by magnitude over all layers
 with the cubic schedule; each time, drop the ceil(r n) smallest of a layer's n weights and regrow as
-many by the size of the gradient, with r by a cosine over the whole run, so that regrowth goes on
-after pruning has ended.
+many by the size of the gradient, at 0, with r by a cosine over the whole run, so that regrowth goes
+on after pruning has ended.
 
 Departs from the paper:
 1. Updates every 25 steps instead of 1,000, and at the end of pruning in any case.
@@ -70,11 +70,12 @@ class Granet:
             loss.backward()
             self.optimizer.step()
             lr.step()
+            masks.apply(self.masks, self.weights, self.optimizer)
             if t == end or (t % self.every == 0 and t < steps):
                 experience.spend(dense_gradient_samples=len(x))
                 self._prune(schedule.cubic(self.first, self.target, t / end))
                 self._regenerate(schedule.cosine(self.drop, self.last_drop, t / steps))
-            masks.apply(self.masks, self.weights, self.optimizer)
+                masks.apply(self.masks, self.weights, self.optimizer)
 
     @torch.no_grad()
     def _prune(self, sparsity: float) -> None:

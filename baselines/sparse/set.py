@@ -63,9 +63,10 @@ class Set:
             loss.backward()
             self.optimizer.step()
             lr.step()
+            masks.apply(self.masks, self.weights, self.optimizer)
             if t % self.every == 0 and t < self.until * steps:
                 self._rewire(schedule.cosine(self.drop, 0, t / (self.until * steps)))
-            masks.apply(self.masks, self.weights, self.optimizer)
+                masks.apply(self.masks, self.weights, self.optimizer)
 
     @torch.no_grad()
     def _rewire(self, share: float) -> None:

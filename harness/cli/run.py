@@ -73,7 +73,8 @@ from harness.cli import OK, SOME_FAILED, options
     metavar="NAME=VALUE",
     multiple=True,
     help="Change a limit of the scenario (epochs, steps, seconds, limit_seconds, "
-    "memory_bytes, patience); marked, and not ranked beside the standard budget.",
+    "memory_bytes, patience); epochs replace steps, and steps epochs. Marked, and not ranked "
+    "beside the standard budget.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def command(

@@ -177,6 +177,15 @@ def test_held_out_samples_are_never_learned() -> None:
         assert all(torch.equal(mine, theirs) for mine, theirs in weights) == same
 
 
+def test_a_batch_that_is_held_out_as_a_whole_is_no_step() -> None:
+    method = bic.Bic(held_out=0.5, buffer_size=20, batch_size=1)
+    method.start(problem())
+    sizes = []  # statistics of batch normalisation over no sample are NaN
+    method.model.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    method.learn(TASKS[0])
+    assert min(sizes) > 0
+
+
 def test_exemplars_keep_to_the_buffer() -> None:
     method = bic.Bic(buffer_size=10)
     method.start(problem())

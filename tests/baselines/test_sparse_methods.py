@@ -116,6 +116,24 @@ def test_layers_keep_their_size(kind):
     assert moved == (kind is not Static)
 
 
+@pytest.mark.parametrize("kind", [Set, Granet])
+def test_grown_weights_begin_at_0_and_without_momentum(kind):
+    """The step before an update has a gradient for them, but was not theirs."""
+    method = kind(batch_size=BATCH, every=5)
+    masks_before, grown = {}, []
+
+    def look(t, x, y):
+        for name, w in weights(method).items():
+            new = method.masks[name] & ~masks_before.get(name, method.masks[name])
+            assert not w[new].any()
+            assert not method.optimizer.state[w]["momentum_buffer"][new].any()
+            grown.append(int(new.sum()))
+        masks_before.update(method.masks)
+
+    train(method, Sparsity(**SPARSE), look)
+    assert sum(grown) > 0
+
+
 def test_an_update_of_rigl_is_no_step_of_the_optimiser():
     method = Rigl(batch_size=BATCH, every=5)
     history = {}

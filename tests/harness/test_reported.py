@@ -144,6 +144,13 @@ def test_what_others_reported_is_run_compared_and_kept(engine, store, catalogue)
     assert table["phase"].unique().to_pylist() == ["reproduction"]
 
 
+def test_a_papers_steps_are_taken_though_the_scenario_counts_in_epochs(engine, store, catalogue):
+    text = FILE.replace("seeds = 2", "seeds = 1").replace("{ epochs = 1 }", "{ steps = 120 }")
+    reproduction.run(read(catalogue(text)), engine, store)
+    (row,) = read_table(store.root)[0].select(["samples_seen"]).to_pylist()
+    assert row["samples_seen"] > 13 * 1297  # 120 steps a task; the scenario's ten epochs are 90
+
+
 def test_missing_data_is_no_attempt(engine, store, catalogue, monkeypatch, tmp_path):
     monkeypatch.setenv("HELDOUT_DATA", str(tmp_path))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
