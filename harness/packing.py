@@ -18,8 +18,9 @@ from typing import Any
 import pyarrow as pa
 
 from harness import atomic, schema
+from harness.digests import check_digest
 from harness.errors import HeldoutError
-from harness.store import MARKER, Damage, check_digest, encoded, pack_of, read_file
+from harness.store import MARKER, Damage, encoded, pack_of, read_file
 
 
 @dataclass(frozen=True)

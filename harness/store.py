@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from harness import atomic, schema
+from harness.digests import check_digest, check_table
 from harness.errors import HeldoutError
 from harness.fingerprint import digest
 from harness.record import Record, RunSpec
@@ -237,7 +238,9 @@ def read_file(path: Path) -> pa.Table:
         table = file.read(use_threads=False)
         if table.num_rows == 0:
             raise ValueError("it holds no row")
-        return table.select(schema.SCHEMA.names).cast(schema.SCHEMA)
+        table = table.select(schema.SCHEMA.names).cast(schema.SCHEMA)
+        table.validate(full=True)  # a file without page checksums may hold text that is none
+        return table
     except (OSError, pa.ArrowException, ValueError, KeyError) as error:
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise HeldoutError(
@@ -271,8 +274,7 @@ def read_table(root: Path) -> tuple[pa.Table, list[Damage]]:
         path = root / name
         try:
             table = read_file(path)
-            for row in table.to_pylist():
-                check_digest(row)
+            check_table(table)
         except HeldoutError as error:
             damaged.append(Damage(path, str(error)))
             continue
@@ -336,7 +338,7 @@ def failure_logs(root: Path, keys: Collection[str]) -> dict[str, str]:
         stem = Path(name).stem
         if stem not in keys and re.fullmatch(r"[0-9a-f]{64}", stem):
             continue
-        with contextlib.suppress(OSError, pa.ArrowException, KeyError):
+        with contextlib.suppress(OSError, pa.ArrowException, ValueError, KeyError):
             rows = pq.ParquetFile(root / name).read(columns=["key", "failure_log"])
             rows = rows.filter(pc.is_in(rows["key"], pa.array(sorted(keys), pa.string())))
             for key, log in zip(*(column.to_pylist() for column in rows.columns), strict=True):
@@ -380,19 +382,6 @@ def _save_cache(root: Path, rows: pa.Table, files: dict[str, str]) -> None:
     with contextlib.suppress(OSError):
         (root / CACHE).mkdir(exist_ok=True)
         atomic.write(root / CACHE / "runs.parquet", sink.getvalue().to_pybytes(), replace=True)
-
-
-def check_digest(row: dict[str, Any]) -> None:
-    """Raise HeldoutError where a record's values are not those that were written."""
-    try:
-        intact = schema.row_digest(row) == row["digest"]
-    except ValueError:  # NaN is never written
-        intact = False
-    if not intact:
-        raise HeldoutError(
-            f"record {row['key'][:12]}: its values do not match its digest; it was changed after "
-            "it was written: delete it and repeat its run"
-        )
 
 
 def _check_ours(root: Path) -> None:

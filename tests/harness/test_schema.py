@@ -4,10 +4,10 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness import schema
+from harness import digests, schema
 from harness.contract import Point
 from harness.record import (
     Cost,
@@ -143,6 +143,17 @@ def test_a_record_survives_parquet(record):
     assert schema.from_row(read) == record
     assert schema.from_row(read).key == record.key == read["key"]
     assert schema.row_digest(read) == read["digest"] == row["digest"]
+
+
+@given(st.lists(RECORDS, min_size=1, max_size=4), st.integers(1, 3))
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+def test_law_4_a_table_has_the_digests_of_its_rows(records, batch):
+    rows = [schema.to_row(record) for record in records]
+    table = pa.Table.from_pylist(rows, schema=schema.SCHEMA)
+    slices = [table.slice(i, batch) for i in range(0, len(rows), batch)]
+    for found in (table, pa.concat_tables(slices[::-1]), table.slice(1)):
+        expected = [schema.row_digest(row) for row in found.to_pylist()]
+        assert digests.of_rows(found) == expected == found["digest"].to_pylist()
 
 
 def test_a_full_record_and_a_failed_one_survive_parquet(make_record):

@@ -13,7 +13,8 @@ import pytest
 
 from harness import schema
 from harness.errors import HeldoutError
-from harness.store import NewerSchemaError, Store, WriteError, read_table
+from harness.record import Failure
+from harness.store import NewerSchemaError, Store, WriteError, failure_logs, read_table
 
 # --- damaged files -----------------------------------------------------------------------------
 
@@ -102,6 +103,26 @@ def rewritten(path, **columns):
         table = table.set_column(place, name, pa.array([value], table.field(name).type))
     metadata = {schema.VERSION_KEY: str(schema.VERSION).encode()}
     pq.write_table(table.replace_schema_metadata(metadata), path, write_page_checksum=True)
+
+
+@pytest.mark.parametrize("column", ["host", "failure_log"])
+def test_law_6_text_that_is_no_text_is_named_and_the_rest_is_read(store, make_record, column):
+    """A flipped bit in a file that came without page checksums."""
+    records = [make_record(seed=seed, failure=Failure("memory", "no", "")) for seed in range(2)]
+    for record in records:
+        store.put(record)
+    path = store.path(records[0].spec)
+    table = pq.ParquetFile(path).read()
+    broken = pa.array([b"ho\xffst"], pa.binary()).buffers()
+    text = pa.StringArray.from_buffers(1, broken[1], broken[2])
+    table = table.set_column(table.column_names.index(column), column, text)
+    pq.write_table(table.replace_schema_metadata({schema.VERSION_KEY: b"1"}), path)
+    read, (damage,) = read_table(store.root)
+    assert read["key"].to_pylist() == [records[1].key]
+    assert damage.path == path
+    assert "UTF8" in damage.reason
+    assert failure_logs(store.root, {record.key for record in records}) == {}
+    assert store.get(records[0].spec) is None
 
 
 @pytest.mark.parametrize(
