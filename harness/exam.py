@@ -23,6 +23,20 @@ KEPT = 8  # exams in memory at a time
 
 
 @dataclass(frozen=True)
+class Sheet:
+    """Inputs that a method is handed together: of one paper, or of several shuffled into each other.
+
+    Where a method is not told which task inputs belong to, it must not find out by their company:
+    whoever sees the inputs of one task alone can guess the task from all of them, and so rule out
+    most answers.
+    """
+
+    papers: tuple[int, ...]
+    inputs: SharedArray
+    order: Array  # of each input handed out, its place among the papers' one after the other
+
+
+@dataclass(frozen=True)
 class Exam:
     """One stream with its data in shared memory, test inputs shuffled."""
 
@@ -78,6 +92,32 @@ class Exam:
             SharedArray(test.inputs[order])
             for test, order in zip(self.papers, self.orders, strict=True)
         )
+
+    @cached_property
+    def sheets(self) -> tuple[Sheet, ...]:
+        """What a method answers, each paper on one sheet."""
+        together: dict[object, list[int]] = {}
+        for j, paper in enumerate(self.papers):
+            alone = paper.task is not None or paper is self.stream.validation
+            kind = j if alone else (paper.inputs.dtype, paper.inputs.shape[1:])
+            together.setdefault(kind, []).append(j)
+        return tuple(self._sheet(tuple(papers)) for papers in together.values())
+
+    def _sheet(self, papers: tuple[int, ...]) -> Sheet:
+        if len(papers) == 1:
+            return Sheet(papers, self.inputs[papers[0]], self.orders[papers[0]])
+        answers = of_arrays([self.papers[j].answers for j in papers])
+        inputs = np.concatenate([self.papers[j].inputs for j in papers])
+        rng = np.random.default_rng(seeds.of_shuffle(answers, self.seed))
+        order = rng.permutation(len(inputs))
+        return Sheet(papers, SharedArray(inputs[order]), order)
+
+    def sorted_out(self, sheet: Sheet, outputs: Array) -> dict[int, Array]:
+        """Outputs of a sheet by paper, in the papers' own order."""
+        restored = np.empty_like(outputs)
+        restored[sheet.order] = outputs
+        ends = np.cumsum([len(self.papers[j].inputs) for j in sheet.papers])
+        return dict(zip(sheet.papers, np.split(restored, ends[:-1]), strict=True))
 
     def unshuffled(self, paper: int, outputs: Array) -> Array:
         """Outputs in the paper's own order."""
@@ -140,6 +180,8 @@ class Exams:
                 _check_stream(stream, scenario, side)
                 exam = self._held[name] = Exam(scenario, stream, side, seed)
                 _ = exam.steps, exam.inputs, exam.orders  # built under the lock, once
+                if scenario.deliverable == "predictions":
+                    _ = exam.sheets
                 while len(self._held) > KEPT:
                     self._held.popitem(last=False)
             self._held.move_to_end(name)
