@@ -91,7 +91,7 @@ class Candidate:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self._tests: dict[int, Tensor] = {}  # test -> inputs (N, ...)
+        self._sheets: dict[int, Tensor] = {}  # number -> inputs (N, ...)
 
     def answer(self, message: Message) -> None:
         """Do what one message asks and reply."""
@@ -142,6 +142,7 @@ class Candidate:
 
     def _load(self, message: Message) -> None:
         """Import the method, set its hyper-parameters and start it."""
+        self._sheets.clear()  # what the untrained network was judged on is not for the method
         seed = self._facts["seeds"]["method"]
         torch.manual_seed(seed)
         random.seed(seed)
@@ -219,12 +220,12 @@ class Candidate:
         self._channel.send("predicted", {"spent": spent}, [outputs])
 
     def _outputs(self, message: Message, predict: Callable[[Tensor], Any]) -> Array:
-        """Outputs (N, ...) of one test set, asked for in batches."""
-        test = message.data["test"]
+        """Outputs (N, ...) of one sheet, asked for in batches."""
+        sheet = message.data["sheet"]
         if message.arrays:  # sent once; the receiver's mapping is kept
-            self._tests[test] = torch.from_numpy(message.arrays[0]).to(self._problem.device)
+            self._sheets[sheet] = torch.from_numpy(message.arrays[0]).to(self._problem.device)
         parts = []
-        for inputs in torch.split(self._tests[test], message.data["batch"]):
+        for inputs in torch.split(self._sheets[sheet], message.data["batch"]):
             outputs = predict(inputs.clone())
             if not isinstance(outputs, Tensor | np.ndarray) or outputs.ndim < 1:
                 raise RunFailure(

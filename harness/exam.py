@@ -25,6 +25,20 @@ KEPT_SHARE = 0.25  # of the memory that is free: what those kept may take
 
 
 @dataclass(frozen=True)
+class Sheet:
+    """Inputs that a method is handed together: of one paper, or of several shuffled into each other.
+
+    Where a method is not told which task inputs belong to, it must not find out by their company:
+    whoever sees the inputs of one task alone can guess the task from all of them, and so rule out
+    most answers.
+    """
+
+    papers: tuple[int, ...]
+    inputs: SharedArray
+    order: Array  # of each input handed out, its place among the papers' one after the other
+
+
+@dataclass(frozen=True)
 class Exam:
     """One stream with its data in shared memory, test inputs shuffled."""
 
@@ -50,13 +64,14 @@ class Exam:
             moved.append(_moved(left.pop(0)))
         stream = replace(stream, steps=tuple(step for step, _ in moved))
         exam = cls(scenario, stream, side, seed, tuple(arrays for _, arrays in moved))
-        _ = exam.inputs, exam.orders
+        _ = exam.inputs, exam.orders, exam.sheets
         return exam
 
     @property
     def size_bytes(self) -> int:
         """The memory that it takes, roughly."""
-        shared = [a for arrays in (*self.steps, self.inputs) for a in arrays]
+        shared = {a for arrays in (*self.steps, self.inputs) for a in arrays}
+        shared |= {sheet.inputs for sheet in self.sheets}
         return sum(a.size_bytes for a in shared) + sum(t.inputs.nbytes for t in self.papers)
 
     @property
@@ -101,6 +116,34 @@ class Exam:
             SharedArray(test.inputs[order])
             for test, order in zip(self.papers, self.orders, strict=True)
         )
+
+    @cached_property
+    def sheets(self) -> tuple[Sheet, ...]:
+        """What a method answers, each paper on one sheet; none where it delivers weights."""
+        if self.scenario.deliverable == "weights":
+            return ()
+        together: dict[object, list[int]] = {}
+        for j, paper in enumerate(self.papers):
+            alone = paper.task is not None or paper is self.stream.validation
+            kind = j if alone else (paper.inputs.dtype, paper.inputs.shape[1:])
+            together.setdefault(kind, []).append(j)
+        return tuple(self._sheet(tuple(papers)) for papers in together.values())
+
+    def _sheet(self, papers: tuple[int, ...]) -> Sheet:
+        if len(papers) == 1:
+            return Sheet(papers, self.inputs[papers[0]], self.orders[papers[0]])
+        answers = of_arrays([self.papers[j].answers for j in papers])
+        inputs = np.concatenate([self.papers[j].inputs for j in papers])
+        rng = np.random.default_rng(seeds.of_shuffle(answers, self.seed))
+        order = rng.permutation(len(inputs))
+        return Sheet(papers, SharedArray(inputs[order]), order)
+
+    def sorted_out(self, sheet: Sheet, outputs: Array) -> dict[int, Array]:
+        """Outputs of a sheet by paper, in the papers' own order."""
+        restored = np.empty_like(outputs)
+        restored[sheet.order] = outputs
+        ends = np.cumsum([len(self.papers[j].inputs) for j in sheet.papers])
+        return dict(zip(sheet.papers, np.split(restored, ends[:-1]), strict=True))
 
     def unshuffled(self, paper: int, outputs: Array) -> Array:
         """Outputs in the paper's own order."""

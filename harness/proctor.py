@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from harness import seeds
-from harness.channel import ChannelError, Message
+from harness.channel import ChannelError, Message, SharedArray
 from harness.contract import Array, Point, Trace
 from harness.conversation import Conversation, Process
 from harness.counters import Counter
@@ -206,7 +206,7 @@ class _Sitting:
         if self._stream.validation is not None:
             shown = range(len(tests), len(tests) + 1)
         judged = sorted({*shown, *(tests if final else ())})
-        outputs = {j: self._outputs(j) for j in judged}
+        outputs = self._outputs(judged)
         quality = {j: self._exam.quality(j, o) for j, o in outputs.items()}
         if final and self._spec.phase != "tuning":
             self._predictions += [_prediction(i, j, outputs[j]) for j in tests]
@@ -228,24 +228,37 @@ class _Sitting:
         )
         return [quality[j] for j in tests] if final else []
 
-    def _outputs(self, j: int) -> Array:
-        """The checked outputs of one test, in the test's own order."""
-        self.talk.doing = f"predict on test {j}"
+    def _outputs(self, judged: Sequence[int]) -> dict[int, Array]:
+        """The checked outputs by paper, in the papers' own order."""
         if self._scenario.deliverable == "weights":
-            outputs = self._judge.predict(j)
-        else:
+            return {j: self._delivered_outputs(j) for j in judged}
+        found: dict[int, Array] = {}
+        asked = set(judged)
+        for number, sheet in enumerate(self._exam.sheets):
+            if not asked.intersection(sheet.papers):
+                continue
+            self.talk.doing = f"predict on test {', '.join(map(str, sheet.papers))}"
+            arrays = [] if number in self._handed_out else [sheet.inputs]
+            self._handed_out.add(number)
             with self._watch.predicting():
-                outputs = self._predict("predict", j)
-        count = len(self._exam.papers[j].inputs)
-        return self._exam.unshuffled(j, checked(outputs, self._scenario.outputs, count))
+                outputs = self._predict("predict", number, sheet.papers[0], arrays)
+            outputs = checked(outputs, self._scenario.outputs, len(sheet.order))
+            found |= self._exam.sorted_out(sheet, outputs)
+        return {j: found[j] for j in judged}
 
-    def _predict(self, verb: str, j: int, **more: Any) -> Array:
-        """Ask for the outputs of a test, handing its inputs out the first time."""
-        arrays = [] if j in self._handed_out else [self._exam.inputs[j]]
-        self._handed_out.add(j)
+    def _delivered_outputs(self, j: int) -> Array:
+        self.talk.doing = f"predict on test {j}"
+        count = len(self._exam.papers[j].inputs)
+        outputs = checked(self._judge.predict(j), self._scenario.outputs, count)
+        return self._exam.unshuffled(j, outputs)
+
+    def _predict(
+        self, verb: str, number: int, paper: int, arrays: Sequence[SharedArray], **more: Any
+    ) -> Array:
+        """Ask for outputs; `arrays` hold the inputs, nothing where the other side has them."""
         request = {
-            "test": j,
-            "task": self._exam.papers[j].task,
+            "sheet": number,
+            "task": self._exam.papers[paper].task,
             "batch": self._scenario.predict_batch,
             **more,
         }
@@ -260,7 +273,8 @@ class _Sitting:
         infer = name_of(self._scenario.infer)
         row = []
         for j, test in enumerate(self._stream.tests):
-            outputs = self._predict("untrained", j, infer=infer, seed=self._exam.inference_seed(j))
+            arrays, seed = [self._exam.inputs[j]], self._exam.inference_seed(j)
+            outputs = self._predict("untrained", j, j, arrays, infer=infer, seed=seed)
             outputs = checked(outputs, self._scenario.outputs, len(test.inputs))
             row.append(self._exam.quality(j, self._exam.unshuffled(j, outputs)))
         return row

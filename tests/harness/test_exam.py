@@ -89,6 +89,28 @@ def test_law_3_what_is_handed_out_holds_no_answers():
     assert not np.isin(handed_out, secret).any()
 
 
+@given(st.lists(st.integers(1, 9), min_size=2, max_size=5), st.integers(0, 2**31))
+@settings(max_examples=50)
+def test_law_3_papers_of_untold_tasks_come_on_one_sheet(sizes, seed):
+    ends = np.cumsum(sizes)
+    inputs = np.split(np.arange(ends[-1]), ends[:-1])
+    tests = tuple(Test(x, x % 7) for x in inputs)
+    exam = Exam(scenario(), stream(tests=tests), "tuning", seed)
+    (sheet,) = exam.sheets
+    handed_out = content(sheet.inputs)
+    assert sorted(handed_out) == list(range(ends[-1]))
+    found = exam.sorted_out(sheet, handed_out % 7)  # what a perfect method says
+    assert sorted(found) == list(range(len(sizes)))
+    for paper, outputs in found.items():
+        np.testing.assert_array_equal(outputs, tests[paper].answers)
+
+
+def test_told_tasks_validation_and_other_shapes_have_sheets_of_their_own():
+    tests = (Test(X, Y, task=0), Test(X, Y, task=1), Test(X, Y), Test(X[:, :1], Y), Test(X, Y))
+    exam = Exam(scenario(), stream(tests=tests, validation=Test(X, Y)), "tuning", 0)
+    assert [sheet.papers for sheet in exam.sheets] == [(0,), (1,), (2, 4), (3,), (5,)]
+
+
 def test_steps_are_handed_out_as_declared():
     prompts, chosen, rejected = (np.full((3, 2), i) for i in range(3))
     arrays = {"prompts": prompts, "chosen": chosen, "rejected": rejected}

@@ -246,6 +246,53 @@ def test_law_3_frames_closures_and_collector_hold_no_answers(isolation, run, met
     assert record.score < 0.2
 
 
+GUESSES_THE_TASK = """
+from dataclasses import dataclass
+import torch
+
+@dataclass
+class Mine:
+    guess: bool = False
+
+    def start(self, problem):
+        self.means, self.labels, self.groups = [], [], []
+
+    def learn(self, experience):
+        x, y = experience.inputs, experience.targets
+        for label in experience.classes:
+            self.means.append(x[y == label].mean(0))
+            self.labels.append(label)
+        self.groups.append(torch.tensor(experience.classes))
+
+    def predict(self, inputs):
+        labels = torch.tensor(self.labels)
+        near = -torch.cdist(inputs, torch.stack(self.means))
+        if self.guess:  # all of this company must come from one task: which?
+            found = labels[near.argmax(1)]
+            group = max(self.groups, key=lambda g: int(torch.isin(found, g).sum()))
+            near[:, ~torch.isin(labels, group)] = -torch.inf
+        return labels[near.argmax(1)]
+"""
+
+
+def test_law_3_the_company_of_an_input_does_not_tell_its_task(run, method_file):
+    """Where the task is hidden, the inputs of all tasks come mixed; told, it is no secret."""
+    target = method_file(source=GUESSES_THE_TASK)
+    scores = {
+        guess: run(target, fixed={"guess": guess}).results[0].evaluation[0].score
+        for guess in ("false", "true")
+    }
+    assert scores["false"] > 0.7
+    assert scores["true"] < scores["false"] / 2
+
+
+def test_law_3_nothing_of_the_exam_is_there_before_the_first_question(run, method_file):
+    """The untrained network has been judged by then, in the same process."""
+    start = "assert 'memfd:heldout' not in open('/proc/self/maps').read()"
+    (record,) = run(method_file(start=start)).results[0].evaluation
+    assert record.status == "ok", record.failure
+
+
 def test_law_10_a_sandbox_changes_no_bit(run, store):
     if why_not := sandbox.why_not():
         pytest.skip(why_not)
