@@ -73,9 +73,7 @@ def _pack_folder(folder: Path) -> tuple[int, list[Damage]]:
         if [row["digest"] for row in _rows(target)] != [row["digest"] for row in ordered]:
             raise HeldoutError(f"{target} reads otherwise than written; no run file was removed")
         for path in moved:
-            path.unlink()
-        with contextlib.suppress(OSError):
-            folder.rmdir()  # where nothing else is in it
+            path.unlink()  # the folder stays: others may be about to write to it
     return len(moved), damaged
 
 
