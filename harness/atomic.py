@@ -6,7 +6,10 @@ import errno
 import os
 import re
 import socket
+import time
 from pathlib import Path
+
+DAY_SECONDS = 86_400.0
 
 
 def write(path: Path, content: bytes, *, replace: bool = False) -> bool:
@@ -46,11 +49,20 @@ def temporary(path: Path) -> Path:
 
 
 def is_abandoned(hidden: Path) -> bool:
-    """Whether the process that was writing it is gone. Files of other hosts are left alone."""
+    """Whether nobody is writing it any more: its process is gone, or it has been there for a day.
+
+    Of processes of other hosts we know nothing, and the number of one of ours may be given again;
+    but writing takes less than a second.
+    """
     match = re.fullmatch(r"\..+@(?P<host>.+)@(?P<pid>\d+)@\w+\.tmp", hidden.name)
-    if match is None or match["host"] != socket.gethostname():
+    if match is None:
         return False
-    return not Path(f"/proc/{match['pid']}").exists()
+    if match["host"] == socket.gethostname() and not Path(f"/proc/{match['pid']}").exists():
+        return True
+    try:
+        return time.time() - hidden.stat().st_mtime > DAY_SECONDS
+    except FileNotFoundError:
+        return False
 
 
 def _link(hidden: Path, path: Path) -> bool:

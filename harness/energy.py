@@ -18,7 +18,6 @@ import math
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -28,6 +27,7 @@ from harness.record import Cost, Provenance
 GUESSED_WATTS = 4.0  # what CodeCarbon assumes per thread of a CPU that it does not know
 DRIFT = 0.1  # of idle power around a run, above which a measurement says so
 SHORT_SECONDS = 5.0  # NVML's counter ticks every 0.1 s: less is noise
+NOWHERE = "/proc"  # a folder in which nobody can put a file, and nobody has to remove one
 PROBE_SECONDS = 60.0  # for the first start of a tracker, which takes 1.4 to 1.9 s
 
 
@@ -105,10 +105,9 @@ class Probe:
 
     def __init__(self) -> None:
         """Start asking."""
-        self._home = tempfile.TemporaryDirectory(prefix="heldout-energy-")
         environment = {k: v for k, v in os.environ.items() if not k.startswith("CODECARBON_")}
         environment |= {
-            "HOME": self._home.name,  # no configuration file can change the figures
+            "HOME": NOWHERE,  # no configuration file can change the figures
             "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
         }
         self._process = subprocess.Popen(
@@ -116,7 +115,7 @@ class Probe:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            cwd=self._home.name,
+            cwd=NOWHERE,
             env=environment,
             start_new_session=True,
         )
@@ -146,7 +145,6 @@ class Probe:
         self._process.wait()
         if self._process.stdout is not None:
             self._process.stdout.close()
-        self._home.cleanup()
 
 
 def ask_codecarbon() -> HardwareModel:

@@ -11,6 +11,7 @@ import datetime
 import queue
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -23,15 +24,16 @@ from harness.crowd import Crowd
 from harness.energy import HardwareModel, Probe, measured
 from harness.errors import HeldoutError
 from harness.exam import Exam, Exams
-from harness.forkserver import Child, ForkServer
+from harness.forkserver import ServerEndedError
 from harness.inline import InlineProcess
 from harness.proctor import Outcome, examine
 from harness.record import Isolation, Record, RunSpec, Selection
-from harness.runfolder import RunFolder, Sources, sweep
 from harness.store import Store, WriteError
+from harness.supervisor import StoppedError, Supervisor
 from harness.weights import warm_up
 
 DESCRIBE_SECONDS = 120.0  # to import a method's file, large libraries included
+LEAVING_SECONDS = 1.0  # that workers get on Ctrl-C to clean up; a data set may be loading
 
 
 @dataclass(frozen=True)
@@ -87,21 +89,17 @@ class LocalEngine:
         self._idle_seconds = idle_seconds
         self._crowd = Crowd()
         self._jobs = jobs
-        self._threads = threads
-        self._server: ForkServer | None = None
+        self._supervisor = Supervisor(threads)
         self._probe: Probe | None = None
         self._exams = Exams()
-        self._sources = Sources()
-        self._active: set[Child] = set()
+        self._unwritable = threading.Event()  # the results folder takes no more records
         self._lock = threading.Lock()
-        self._stopping = threading.Event()
 
     def __enter__(self) -> LocalEngine:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._server is not None:
-            self._server.close()
+        self._supervisor.close()
         if self._probe is not None:
             self._probe.close()
 
@@ -112,7 +110,7 @@ class LocalEngine:
         this machine allows.
         """
         level = isolation or sandbox.strongest()
-        with self._child(None, level, (target,)) as child:
+        with self._supervisor.child(None, level, (target,)) as child:
             child.channel.socket.settimeout(DESCRIBE_SECONDS)
             child.channel.send("describe", {"target": target})
             try:
@@ -132,12 +130,12 @@ class LocalEngine:
 
     def confine(self) -> None:
         """Make a sandbox that runs nothing; HeldoutError where it cannot be made."""
-        with self._child(None, "sandbox"):
+        with self._supervisor.child(None, "sandbox"):
             pass
 
     def accelerators(self) -> str:
         """The names of the CUDA devices that torch finds; empty if none."""
-        with self._child(None) as child:
+        with self._supervisor.child(None) as child:
             child.channel.send("accelerators")
             reply = child.channel.receive(max_bytes=0)
         return ", ".join(reply.data["names"]) if reply else ""
@@ -188,11 +186,12 @@ class LocalEngine:
                         errors.append(event.error)
                     notify(event)
         except BaseException:
-            self._stop()
+            self._supervisor.stop()
             raise
         finally:
+            until = time.monotonic() + LEAVING_SECONDS
             for thread in threads:
-                thread.join(timeout=5.0)
+                thread.join(max(0.0, until - time.monotonic()))
         return Report(records, errors)
 
     def _run_inline(
@@ -222,19 +221,19 @@ class LocalEngine:
     ) -> None:
         """One worker: take a job, do it, until none is left or we are stopping."""
         try:
-            while not self._stopping.is_set():
+            while not (self._supervisor.stopping or self._unwritable.is_set()):
                 try:
                     job = waiting.get_nowait()
                 except queue.Empty:
                     return
                 try:
                     events.put(self._do(job, events, store))
-                except _StoppedError:
+                except StoppedError:
                     return
                 except HeldoutError as error:
                     events.put(Event("error", job, error=f"{job.spec.label}: {error}"))
                     if isinstance(error, WriteError):
-                        self._stopping.set()
+                        self._unwritable.set()
                 except Exception as error:  # a suite's own code, or ours: never the other runs
                     text = f"{job.spec.label}: could not be judged: {type(error).__name__}: {error}"
                     events.put(Event("error", job, error=text))
@@ -249,7 +248,10 @@ class LocalEngine:
         warm_up(job.scenario)
         events.put(Event("started", job))
         began = _now()
-        outcome = self._all_passes(job, exam)
+        try:
+            outcome = self._all_passes(job, exam)
+        except ServerEndedError:  # no fault of the run's: once more, with a new server
+            outcome = self._all_passes(job, exam)
         record = self._record(job, outcome, began)
         if not store.put(record):
             record = store.get(job.spec) or record
@@ -283,14 +285,14 @@ class LocalEngine:
         spec = job.spec
         memory = spec.budget["memory_bytes"] if spec.device == "cpu" else None
         code = (job.target, *exam.code)
-        with self._child(memory, spec.isolation, code, exam.folders, spec.device) as child:
+        with self._supervisor.child(
+            memory, spec.isolation, code, exam.folders, spec.device
+        ) as child:
             outcome = examine(spec, exam, job.target, child, **how)
             outcome = replace(outcome, isolation=child.isolation)
         if failure := outcome.failure:
             reason = sandbox.hinted(failure.reason, outcome.isolation)
             outcome = replace(outcome, failure=replace(failure, reason=reason))
-        if self._stopping.is_set():
-            raise _StoppedError  # killed by us, not by its own fault: no record
         return outcome
 
     @contextlib.contextmanager
@@ -305,51 +307,6 @@ class LocalEngine:
 
     def _idle_watts(self, counters: Sequence[Counter]) -> dict[str, float]:
         return idle_watts(counters, self._idle_seconds) if counters else {}
-
-    @contextlib.contextmanager
-    def _child(
-        self,
-        memory_bytes: int | None,
-        isolation: Isolation = "process",
-        code: Sequence[str] = (),
-        folders: Sequence[str] = (),
-        device: str = "cpu",
-    ) -> Iterator[Child]:
-        """A new process; in a sandbox it may read the sources of `code`, and `folders`."""
-        with contextlib.ExitStack() as stack:
-            grant = None
-            if isolation == "sandbox":
-                grant = stack.enter_context(RunFolder(self._sources, code, folders, device))
-            if grant is not None and sandbox.mechanism() == "bubblewrap":
-                server = ForkServer(self._threads, sandbox.wall(grant))
-                stack.callback(server.close)
-            else:
-                server = self._warm_server()
-            child = server.spawn(memory_bytes, grant)
-            stack.callback(child.close)
-            with self._lock:
-                self._active.add(child)
-            try:
-                if self._stopping.is_set():
-                    raise _StoppedError
-                yield child
-            finally:
-                with self._lock:
-                    self._active.discard(child)
-
-    def _warm_server(self) -> ForkServer:
-        with self._lock:
-            if self._server is None:
-                sweep()
-                self._server = ForkServer(self._threads)
-            return self._server
-
-    def _stop(self) -> None:
-        """Kill what runs; the workers notice and leave without writing."""
-        self._stopping.set()
-        with self._lock:
-            for child in self._active:
-                child.signal(signal.SIGKILL)
 
     def _record(self, job: Job, outcome: Outcome, started_at: str) -> Record:
         spec, metric, model = job.spec, job.scenario.metric, self.hardware()
@@ -385,10 +342,6 @@ class LocalEngine:
             selection=job.selection,
             failure=outcome.failure,
         )
-
-
-class _StoppedError(Exception):
-    """We are leaving: this run was not finished and has no record."""
 
 
 def _now() -> str:

@@ -26,7 +26,7 @@ KEPT_SHARE = 0.25  # of the memory that is free: what those kept may take
 
 @dataclass(frozen=True)
 class Sheet:
-    """Inputs that a method is handed together: of one paper, or of several shuffled into each other.
+    """Inputs that a method is handed together: of one paper, or of several, all shuffled.
 
     Where a method is not told which task inputs belong to, it must not find out by their company:
     whoever sees the inputs of one task alone can guess the task from all of them, and so rule out

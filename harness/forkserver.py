@@ -69,6 +69,7 @@ class Child:
         self._log = log  # what it prints
         self._status = status  # one packet when it has ended
         self._exit: Exit | None = None
+        self.orphaned = False  # the server died under it, so how it ended says nothing
         self.grant: Grant | None = None  # of the sandbox that it is in
         self.memory_bytes: int | None = None  # for all its processes together
 
@@ -104,6 +105,7 @@ class Child:
                 return None
             if not packet:  # the server itself is gone, and its children with it
                 self.signal(signal.SIGKILL)  # theirs too
+                self.orphaned = True
                 self._exit = Exit(None, signal.SIGKILL, 0.0, 0)
             else:
                 self._exit = Exit(**json.loads(packet))
@@ -121,6 +123,10 @@ class Child:
         self.channel.close()
         self._log.close()
         self._status.close()
+
+
+class ServerEndedError(HeldoutError):
+    """The fork server has died, and every method's process with it."""
 
 
 SECRET = "HELDOUT_"
@@ -156,11 +162,13 @@ class ForkServer:
         theirs.close()
         self._socket = ours
         self._lock = threading.Lock()
+        self.has_worked = False  # it has loaded everything and answered
 
     def spawn(self, memory_bytes: int | None, grant: Grant | None = None) -> Child:
         """A new process, ready for a conversation; in a sandbox where there is a `grant`.
 
-        Raises HeldoutError where the sandbox asked for could not be made.
+        Raises HeldoutError where the sandbox asked for could not be made, ServerEndedError where
+        the server is not there any more.
         """
         channel, their_channel = pair()
         log, their_log = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -178,7 +186,10 @@ class ForkServer:
         for end in theirs:
             end.close()
         if not reply:
-            raise RuntimeError(f"the fork server has ended (exit code {self._process.poll()})")
+            for end in (channel, log, status):
+                end.close()
+            raise self.ended()
+        self.has_worked = True
         first, credentials, _, _ = status.recvmsg(4096, socket.CMSG_SPACE(_CREDENTIALS.size))
         if first != BORN:
             raise RuntimeError("a process of the fork server ended at once; see: bench doctor")
@@ -193,9 +204,24 @@ class ForkServer:
         child.grant, child.memory_bytes = grant, memory_bytes
         return child
 
+    def ended(self) -> ServerEndedError:
+        """The error that says how it has ended."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(1.0)
+        return ServerEndedError(
+            f"the fork server has ended (exit code {self._process.returncode}), and what it had in "
+            "hand is not done; run the same command again"
+        )
+
+    def kill(self) -> None:
+        """End it now; its children die with it."""
+        self._process.kill()
+
     def close(self) -> None:
         """End the server and every child it still has."""
         self._socket.close()
+        if not self.has_worked:
+            self.kill()  # it is loading, has no child, and would not look at its socket for seconds
         try:
             self._process.wait(5.0)
         except subprocess.TimeoutExpired:

@@ -35,7 +35,10 @@ class Packed:
 
 
 def pack(root: Path) -> Packed:
-    """Pack every method's runs below a results folder; raises HeldoutError if it is none."""
+    """Pack every method's runs below a results folder.
+
+    Raises HeldoutError if it is none, or cannot be written.
+    """
     if not (root / MARKER).is_file():
         raise HeldoutError(f"{root} is no results folder of ours (it has no {MARKER})")
     runs, packs, damaged = 0, 0, []
@@ -70,13 +73,17 @@ def _pack_folder(folder: Path) -> tuple[int, list[Damage]]:
     if moved:
         ordered = [rows[key] for key in sorted(rows)]
         content = encoded(pa.Table.from_pylist(ordered, schema=schema.SCHEMA))
-        atomic.write(target, content, replace=True)
+        try:
+            atomic.write(target, content, replace=True)
+        except OSError as error:
+            raise HeldoutError(
+                f"cannot write {target} ({error.strerror}); every run is where it was: make room "
+                "or permit writing, then run the same command again"
+            ) from error
         if [row["digest"] for row in _rows(target)] != [row["digest"] for row in ordered]:
             raise HeldoutError(f"{target} reads otherwise than written; no run file was removed")
         for path in moved:
-            path.unlink()
-        with contextlib.suppress(OSError):
-            folder.rmdir()  # where nothing else is in it
+            path.unlink()  # the folder stays: others may be about to write to it
     return len(moved), damaged
 
 

@@ -15,6 +15,7 @@ from importlib.util import cache_from_source
 from pathlib import Path
 
 from harness import sandbox
+from harness.errors import HeldoutError
 from harness.fingerprint import closure
 from harness.loading import source_of
 from harness.sandbox import Grant
@@ -50,8 +51,17 @@ class RunFolder:
     def __init__(
         self, sources: Sources, targets: Iterable[str], folders: Iterable[str], device: str
     ) -> None:
-        """`targets` name the code of the run; see `harness.loading.source_of`."""
-        self._root = Path(tempfile.mkdtemp(prefix=PREFIX))
+        """`targets` name the code of the run; see `harness.loading.source_of`.
+
+        Raises HeldoutError where no temporary folder can be made.
+        """
+        try:
+            self._root = Path(tempfile.mkdtemp(prefix=PREFIX))
+        except OSError as error:
+            raise HeldoutError(
+                f"cannot make the temporary folder of a run ({error.strerror}); make room, or name "
+                "another place with TMPDIR, then run the same command again"
+            ) from error
         self._root.chmod(0o711)
         self._lock = os.open(self._root, os.O_RDONLY)
         fcntl.flock(self._lock, fcntl.LOCK_EX)  # given up when we end, however that is
@@ -83,7 +93,11 @@ class RunFolder:
 
 def sweep() -> None:
     """Remove the folders of runs whose harness was killed: nobody holds their lock."""
-    for root in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+    try:
+        place = Path(tempfile.gettempdir())
+    except FileNotFoundError:  # no room anywhere: whoever needs some will say so
+        return
+    for root in place.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):  # held, or somebody else's
             if time.time() - root.stat().st_mtime < YOUNG_SECONDS:
                 continue

@@ -205,7 +205,7 @@ def enter(
         syscalls.restrict(ruleset)
     _settle(grant)
     may_fork = user is not None or os.geteuid() != 0
-    scoped = ruleset is None or syscalls.signals_scoped()  # bubblewrap shows no process outside
+    scoped = ruleset is not None and syscalls.signals_scoped()
     code = seccomp.program(os.getpid(), may_fork=may_fork, signals_scoped=scoped)
     syscalls.filter_calls(code)
 

@@ -157,13 +157,20 @@ class Store:
         Temporary file, fsync, link (which never replaces), fsync of the folder: at every moment
         the run's file is absent or whole.
         """
-        content = encoded(pa.Table.from_pylist([schema.to_row(record)], schema=schema.SCHEMA))
+        row = schema.to_row(record)
+        content = encoded(pa.Table.from_pylist([row], schema=schema.SCHEMA))
         path = self.path(record.spec)
         if record.key in self._packed(record.spec):
             return False
         try:
             atomic.make_folder(path.parent)
-            return atomic.write(path, content)
+            if not atomic.write(path, content):
+                return False
+            packed = self._packed(record.spec).get(record.key, row)
+            if packed["digest"] != row["digest"]:  # another's, written and packed since we looked
+                path.unlink()
+                return False
+            return True
         except OSError as error:
             raise WriteError(
                 f"cannot write {path} ({error.strerror}); what finished before is kept: make room "

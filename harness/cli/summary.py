@@ -117,7 +117,7 @@ def print_summary(summary: Summary, results: Path) -> None:
         click.echo(
             f"failed: {record.spec.label}: {record.failure.kind}: {record.failure.reason}", err=True
         )
-    if summary.executed:
+    if summary.executed or summary.errors:
         click.echo(f"{summary.executed} runs done, {summary.found} found in {results}")
     elif summary.found:
         click.echo(f"nothing to do: all {summary.found} runs are in {results} already")

@@ -1,8 +1,10 @@
 """Packing: a method's runs in one file, and nothing else changes."""
 
 import os
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -85,6 +87,37 @@ def test_a_crash_between_pack_and_removal_leaves_every_run_once(full):
     assert (table.num_rows, damaged) == (8, [])
     assert pack(store.root).runs == 3
     assert len(files(store.root)) == 1
+
+
+def test_a_folder_stays_for_those_who_are_about_to_write_to_it(full):
+    """A writer makes its folder, then the file in it: no packing may come between."""
+    store, records = full
+    pack(store.root)
+    assert store.path(records[0].spec).parent.is_dir()
+
+
+def test_law_5_a_run_that_was_packed_while_another_wrote_it_is_there_once(store, make_record):
+    """Two processes made the same run; the first has packed its own before the second is done."""
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    mine, theirs = make_record(seed=100), make_record(seed=100, score=0.5)
+    here = str(Path(__file__).parent)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([here, *filter(None, sys.path)])}
+    slow = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=/^link(at)?$"]
+    slow += ["-e", "inject=/^link(at)?$:delay_enter=2000000"]  # microseconds
+    command = [*slow, sys.executable, "-c", WRITER.replace("130", "101"), str(store.root), here]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as writer:
+        while not list(store.root.rglob(".*.tmp")) and writer.poll() is None:
+            time.sleep(0.01)
+        assert store.put(theirs)
+        assert pack(store.root).runs == 1
+        said = writer.communicate()[1]
+    if "ptrace" in said:
+        pytest.skip(f"strace is not permitted here: {said.splitlines()[0]}")
+    assert "AssertionError" in said, "the second is told that it came too late"
+    assert store.get(mine.spec) == theirs
+    assert files(store.root) == [f"{store.path(mine.spec).parent.relative_to(store.root)}.parquet"]
+    assert pack(store.root).damaged == ()
 
 
 def test_a_damaged_run_stays_outside_and_is_named(full):

@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -158,6 +159,15 @@ def test_law_4_leftovers_of_dead_processes_are_swept_at_open(store, make_record)
     assert not gone.exists()
     assert all(path.exists() for path in (alive, elsewhere, foreign))
     assert keys(store.root) == [record.key]
+
+
+@pytest.mark.parametrize("host", [socket.gethostname(), "other-host"])
+def test_law_4_leftovers_of_another_day_are_swept_whoever_seems_to_write_them(store, host):
+    """In a container every `bench` may have the same number, and every container its own name."""
+    left = temporary(store.root, "a.parquet", host, os.getpid())
+    os.utime(left, (time.time() - 90_000,) * 2)
+    Store.open(store.root)
+    assert not left.exists()
 
 
 @pytest.mark.parametrize("pid", [os.getpid(), None], ids=["while it runs", "after a crash"])
