@@ -57,12 +57,9 @@ class Hyperinterval:
     def start(self, problem: Problem) -> None:
         self.problem = problem
         self.model = problem.model()
-        other = [m for m in self.model.layers if not isinstance(m, nn.Linear | nn.ReLU)]
+        other = {type(m).__name__ for m in self.model.layers} - {"Linear", "ReLU"}
         if other:
-            names = ", ".join(dict.fromkeys(type(m).__name__ for m in other))
-            raise ValueError(
-                f"intervals pass linear layers and ReLU, but not {names}; run it on an Mlp"
-            )
+            raise ValueError(f"no interval passes {', '.join(sorted(other))}; run it on an Mlp")
         weights = [p.detach().flatten() for p in self.model.parameters()]
         sizes = [self.embedding, self.hidden, self.hidden, sum(map(len, weights))]
         self.hyper = nn.Sequential()
