@@ -24,7 +24,7 @@ Departs from the paper:
 4. Stage 2 is a fixed number of full-batch steps of Adam from alpha = 1, beta = 0, step size tuned.
 5. Where the scenario tells the task, cross-entropy of stage 1 is over the sample's own head; the
    correction then changes no answer.
-6. Constant, tuned step size and plain SGD without weight decay, as in all methods here.
+6. No augmentation; plain SGD without weight decay, tuned and constant, as in all methods here.
 7. Network and budget are the scenario's; 200 exemplars in all, the held-out ones among them.
 """
 

@@ -19,7 +19,7 @@ Departs from the paper:
 3. Adam with a tuned step size, as in the paper: plain SGD, as in the other methods here, left tasks
    at chance with each step size tried in the same number of steps.
 4. Embeddings are drawn from N(0, I); the width of the interval (eps) is tuned.
-5. The network whose weights H gives, and the budget, are the scenario's.
+5. The network whose weights H gives, fully connected, and the budget are the scenario's.
 """
 
 from __future__ import annotations
