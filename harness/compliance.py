@@ -201,5 +201,5 @@ def _base_command(record: Record) -> str:
     spec = record.spec
     limits = {} if record.budget_standard else spec.budget
     given = {name: v for name, v in limits.items() if v is not None and name != "spend"}
-    budget = "".join(f" --budget {name}={value:g}" for name, value in given.items())
+    budget = "".join(f" --budget {name}={value:.15g}" for name, value in given.items())
     return f"bench run {spec.suite}/{spec.scenario} {spec.method}{budget}"

@@ -24,7 +24,7 @@ Departs from the paper:
 4. Stage 2 is a fixed number of full-batch steps of Adam from alpha = 1, beta = 0, step size tuned.
 5. Where the scenario tells the task, cross-entropy of stage 1 is over the sample's own head; the
    correction then changes no answer.
-6. Constant, tuned step size and plain SGD without weight decay, as in all methods here.
+6. No augmentation; plain SGD without weight decay, tuned and constant, as in all methods here.
 7. Network and budget are the scenario's; 200 exemplars in all, the held-out ones among them.
 """
 
@@ -81,7 +81,6 @@ class Bic:
             order = torch.randperm(len(x), generator=self.rng)[:count]
             self.exemplars[experience.task, label] = x[order.to(x.device)]
         x_held, y_held, _ = self.flat(experience, slice(held))
-
         before, share = copy.deepcopy(self.model).eval(), len(y_old) / len(experience)
         self.model.train()
         for x, y in experience.batches(self.batch_size):
@@ -104,9 +103,8 @@ class Bic:
             self.optimizer.step()
 
         self.seen, self.new = [*old, *new], new if old else []
-        self.model.eval()  # stage 2 keeps it as it is
-        with torch.no_grad():
-            z = only(self.model(x_held), self.seen)
+        with torch.no_grad():  # stage 2 keeps the network as it is
+            z = only(self.model.eval()(x_held), self.seen)
         self.alpha_beta = self.fit(z, y_held)
         count = self.buffer_size // len(self.exemplars)
         self.exemplars = {group: x[:count] for group, x in self.exemplars.items()}

@@ -19,7 +19,7 @@ Departs from the paper:
 3. Adam with a tuned step size, as in the paper: plain SGD, as in the other methods here, left tasks
    at chance with each step size tried in the same number of steps.
 4. Embeddings are drawn from N(0, I); the width of the interval (eps) is tuned.
-5. The network whose weights H gives, and the budget, are the scenario's.
+5. The network whose weights H gives, fully connected, and the budget are the scenario's.
 """
 
 from __future__ import annotations
@@ -57,12 +57,9 @@ class Hyperinterval:
     def start(self, problem: Problem) -> None:
         self.problem = problem
         self.model = problem.model()
-        other = [m for m in self.model.layers if not isinstance(m, nn.Linear | nn.ReLU)]
+        other = {type(m).__name__ for m in self.model.layers} - {"Linear", "ReLU"}
         if other:
-            names = ", ".join(dict.fromkeys(type(m).__name__ for m in other))
-            raise ValueError(
-                f"intervals pass linear layers and ReLU, but not {names}; run it on an Mlp"
-            )
+            raise ValueError(f"no interval passes {', '.join(sorted(other))}; run it on an Mlp")
         weights = [p.detach().flatten() for p in self.model.parameters()]
         sizes = [self.embedding, self.hidden, self.hidden, sum(map(len, weights))]
         self.hyper = nn.Sequential()

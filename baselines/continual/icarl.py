@@ -16,7 +16,7 @@ Departs from the paper:
 2. Each batch holds new samples and exemplars in the shares that these have in all.
 3. All outputs seen so far are trained, also where the scenario tells the task; then only the means
    of that task answer.
-4. Constant step size, tuned, and plain SGD without weight decay, as in all methods here.
+4. No augmentation; plain SGD without weight decay, tuned and constant, as in all methods here.
 5. Network and budget are the scenario's; 200 exemplars in all.
 """
 

@@ -27,7 +27,7 @@ Departs from the paper:
    all old outputs.
 6. Exemplars by a reservoir; the paper herds. Each batch holds new samples and exemplars in the
    shares that these have in all: the bias that is to be corrected comes from there.
-7. Constant, tuned step size and plain SGD without weight decay, as in all methods here.
+7. No augmentation; plain SGD without weight decay, tuned and constant, as in all methods here.
 8. Network and budget are the scenario's; 200 exemplars in all.
 """
 

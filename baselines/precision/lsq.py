@@ -14,7 +14,10 @@ Departs from the paper:
 2. Weights have Q_N = Q_P = 7 where the paper has Q_N = 8: the scenario's format is symmetric.
 3. The delivered network is judged with float32 activations; their steps are dropped.
 4. First and last layer stay float32, as the scenario allows; the paper gives them 8 bits.
-5. Adam with a tuned step size by a cosine, as in all methods here; the paper has SGD.
+5. Adam with a tuned step size by a cosine, as in all methods here; the paper has SGD. Adam divides
+   the scale of a gradient out again, so that each update moves a step as far as it moves a weight.
+   In one run on charlm-int4 a tenth of that for steps gave a perplexity of 3.1 in place of 3.7, and
+   activations left in float32 gave 2.9.
 6. Network and budget are the scenario's.
 """
 

@@ -133,7 +133,7 @@ def test_a_task_keeps_its_statistics() -> None:
 
 
 def test_intervals_need_layers_they_can_pass() -> None:
-    with pytest.raises(ValueError, match="not Flatten, BatchNorm1d, Watch"):
+    with pytest.raises(ValueError, match="BatchNorm1d, Flatten, Watch; run it on an Mlp"):
         hyperinterval.Hyperinterval().start(problem(told=True))
 
 

@@ -185,7 +185,7 @@ def test_law_1_a_dropped_bad_seed_is_found(root, engine, seed):
     found = doubts(root, engine)
     assert f"er on {CLASS}, evaluation: seed {seed} is missing of 3" in found
     assert f"bench run {CLASS} er --budget epochs=1 " in found
-    assert "--trials 2 --seeds 3" in found
+    assert "--budget memory_bytes=4294967296 --trials 2 --seeds 3" in found
 
 
 def test_law_2_a_removed_tuning_run_is_found(root, engine):
