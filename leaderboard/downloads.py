@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet as pq
 
-from leaderboard import links, page
+from leaderboard import links, page, spreadsheet
 from leaderboard.details import Detail, band, matrix, of_runs
 from leaderboard.standings import Row, ScenarioStanding, Standings
 
@@ -155,10 +153,10 @@ def _both(name: str, rows: Sequence[dict[str, Any]]) -> dict[str, bytes]:
 
 def _encoded(name: str, table: pa.Table) -> dict[str, bytes]:
     """The table in both formats; the same table gives the same bytes."""
-    parquet, text = pa.BufferOutputStream(), io.BytesIO()
+    parquet = pa.BufferOutputStream()
     pq.write_table(table, parquet, compression="zstd", write_statistics=False)
-    pa.csv.write_csv(table, text)
-    return {f"{name}.parquet": parquet.getvalue().to_pybytes(), f"{name}.csv": text.getvalue()}
+    content = parquet.getvalue().to_pybytes()
+    return {f"{name}.parquet": content, f"{name}.csv": spreadsheet.as_csv(table)}
 
 
 def _by_method(table: pa.Table) -> list[tuple[tuple[str, str], pa.Table]]:
