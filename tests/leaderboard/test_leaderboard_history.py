@@ -1,9 +1,11 @@
 """The changelog, its feed, the downloads and the bibliography."""
 
+import ast
 import json
 import re
 import time
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -12,6 +14,7 @@ from fake_records import record, runs, table, write
 from leaderboard import board, citation, history, links, standings
 from leaderboard.build import build
 
+ROOT = Path(links.__file__).resolve().parents[1]
 SOME = runs("alpha", [0.80, 0.81, 0.82]) + runs("beta", [0.5, 0.52, 0.51])
 
 
@@ -129,6 +132,7 @@ def test_every_linked_file_is_there(tmp_path):
 
 # --- papers -------------------------------------------------------------------------------------
 
+NO_METHODS = ("shared", "reported", "__pycache__")
 DOC = """Title of it.
 
 A. B. Author, C.-D. van Writer, OPENLAB, 2020, "On {Learning} & 100 %", https://example.org/a_b.
@@ -144,6 +148,22 @@ def test_a_cited_paper_is_found():
     assert paper.authors == "A. B. Author, C.-D. van Writer, OPENLAB"
     assert (paper.year, paper.url) == ("2020", "https://example.org/a_b")
     assert citation.papers("No paper here, 2020.") == ()
+
+
+@pytest.mark.parametrize("remark", ["", ",", " (SET),", " (NeurIPS 2020),", " (SET)"])
+def test_a_remark_may_stand_between_title_and_address(remark):
+    doc = f'T.\n\nC. Writer et al., 2018, "On\nlearning"{remark} https://example.org/p; and B.'
+    (paper,) = citation.papers(doc)
+    assert (paper.authors, paper.title) == ("C. Writer et al.", "On learning")
+    assert paper.url == "https://example.org/p"
+
+
+def test_every_built_in_method_cites_a_paper_in_full():
+    files = [f for f in (ROOT / "baselines").glob("*/*.py") if f.parent.name not in NO_METHODS]
+    methods = [f for f in files if not f.name.startswith("_")]
+    docs = {str(f): ast.get_docstring(ast.parse(f.read_text())) or "" for f in methods}
+    assert len(docs) > 50
+    assert [name for name, doc in docs.items() if not citation.papers(doc)] == []
 
 
 def test_a_list_is_told_from_text():
