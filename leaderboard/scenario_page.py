@@ -43,7 +43,7 @@ def render(standings: Standings, found: Mapping[str, Detail]) -> dict[str, str]:
             maps_left_out=max(0, len(one.rows) - MOST),
             trade_offs=tradeoff.of_scenario(one, found),
             reached=reach.of_scenario(one),
-            command=next((page.command(one.scenario.id, row.method) for row in one.rows), ""),
+            example=page.example(one),
             home=links.INDEX,
             size=tradeoff,
             panels=multiples,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from leaderboard import chart, formats
-from leaderboard.board import Run
+from leaderboard.board import Run, json_object
 
 SHOWN = 64
 """Trials of one tuning that a page lists."""
@@ -55,15 +54,6 @@ class Tuning:
     missing: int  # tuning runs that the selection names and the results folder does not hold
 
 
-def settings(text: str) -> dict[str, Any]:
-    """A stored setting; empty where it is no JSON object."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return {str(k): v for k, v in value.items()} if isinstance(value, dict) else {}
-
-
 def read(table: pa.Table, runs: Sequence[Run]) -> dict[str, Tuning]:
     """By the key of an evaluation run: the tuning that its selection names.
 
@@ -80,12 +70,12 @@ def read(table: pa.Table, runs: Sequence[Run]) -> dict[str, Tuning]:
     wanted = sorted({place[key] for keys in named.values() for key in keys if key in place})
     rows = table.select(_COLUMNS).take(pa.array(wanted, pa.int64())).to_pylist()
     by_key = {row["key"]: row for row in rows}
-    chosen = {run.key: settings(run.setting) for run in runs}
+    chosen = {run.key: json_object(run.setting) for run in runs}
     return {key: _tuning([by_key.get(k) for k in keys], chosen[key]) for key, keys in named.items()}
 
 
 def _tuning_keys(text: str | None) -> list[str]:
-    keys = settings(text or "").get("tuning_keys")
+    keys = json_object(text or "").get("tuning_keys")
     return [k for k in keys if isinstance(k, str)] if isinstance(keys, list) else []
 
 
@@ -94,7 +84,7 @@ def _tuning(rows: Sequence[dict[str, Any] | None], chosen: Mapping[str, Any]) ->
     for row in rows:
         if row is not None and row["trial"] is not None:
             groups[row["trial"], row["setting"]].append(row)
-    tried = [(number, settings(text), found) for (number, text), found in sorted(groups.items())]
+    tried = [(number, json_object(text), found) for (number, text), found in sorted(groups.items())]
     names = sorted({name for _, setting, _ in tried for name in setting})
     searched = [
         name for name in names if len({repr(setting.get(name)) for _, setting, _ in tried}) > 1

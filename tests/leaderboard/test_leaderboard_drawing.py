@@ -197,4 +197,4 @@ def test_without_a_selection_there_is_no_tuning():
 
 @pytest.mark.parametrize("text", ["", "[1]", "{", "nul", '"x"', "[" * 100_000])
 def test_a_setting_that_is_no_object_is_empty(text):
-    assert trials.settings(text) == {}
+    assert board.json_object(text) == {}

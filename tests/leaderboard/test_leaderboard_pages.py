@@ -128,6 +128,14 @@ def test_a_method_shows_its_text_settings_trials_and_runs(tmp_path):
     assert len(runs_table["rows"]) == 4
 
 
+def test_reproductions_are_not_counted_as_tuning(tmp_path):
+    reproduced = runs("beta", [0.5] * 3, phase="reproduction", protocol="untuned", scenario="lines")
+    pages = site(tmp_path, [*tuned("beta", [0.8, 0.81, 0.82]), *reproduced])
+    text = words(pages["method-shapes.beta.html"])
+    assert "3 evaluation runs; 8 tuning runs; 3 reproduction runs, never ranked." in text
+    assert "<bdi>lines</bdi>: no evaluation run is stored" in pages["shapes.html"]
+
+
 def test_a_source_link_needs_a_clean_commit(tmp_path):
     text = Description("alpha", "m1", DOC, "a/b.py", "https://example.org/bench", ())
     commit = "c" * 40
