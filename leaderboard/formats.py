@@ -78,6 +78,11 @@ def short(value: float) -> str:
     return f"{value:.4g}".replace("-", "−")
 
 
+def measure(value: float, digits: int) -> str:
+    """A metric of any size: `number`, but millions and more with the unit's prefix."""
+    return short(value) if 1e6 <= abs(value) < 1e15 else number(value, digits)
+
+
 def count(value: int) -> str:
     """A whole number with thousands set apart."""
     return f"{value:,}"

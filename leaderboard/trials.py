@@ -118,7 +118,7 @@ def _picture(name: str, index: int, trials: Sequence[Trial]) -> Picture | None:
     texts = [] if numeric else [formats.prose(str(value))[:10] for value in values]
     labels = sorted(set(texts))
     means = [trial.mean for trial in trials]
-    y = chart.scale([mean for mean in means if mean is not None], HEIGHT - BOTTOM, TOP)
+    y = chart.scale([mean for mean in means if mean is not None], HEIGHT - BOTTOM, TOP, log=False)
     places = (
         [float(value) for value in values]
         if numeric

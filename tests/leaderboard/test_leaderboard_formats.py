@@ -41,6 +41,8 @@ def test_numbers():
     assert formats.signed(-0.004, 2) == formats.signed(0.004, 2) == formats.signed(0.0, 2) == "0.00"
     assert (formats.signed(0.006, 2), formats.signed(-0.006, 2)) == ("+0.01", "−0.01")
     assert formats.number(2.5e9, 0) == "2.50e+09"
+    assert [formats.measure(v, 0) for v in (27_500_000.0, 6_952_977.0)] == ["27.5M", "6.953M"]
+    assert formats.measure(23_776.4, 0) == "23,776"
     assert formats.numbers([4, 0, 1, 2, 7, 8]) == "0–2, 4, 7, 8"
     assert formats.between([5, 3, 5]) == "3 to 5"
     assert formats.between([5]) == "5"

@@ -67,6 +67,29 @@ def test_a_past_that_cannot_be_read_is_said(content):
     assert entry.changes == ("The earlier history could not be read; it begins anew.",)
 
 
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [(("entries",), []), (("entries",), {}), (("entries", 0, "changes"), []),
+     (("entries", 0, "id"), "\ud800"), (("state", "shapes/squares", "alpha"), list("abcde")),
+     (("state", "shapes/squares", "alpha", 2), "0.8"),
+     (("state", "shapes/squares", "alpha", 0), None),
+     (("state", "shapes/squares", "alpha", 3), True), (("state", "shapes/squares", "\udfff"), [])],
+    ids=str,
+)  # fmt: skip
+def test_a_past_that_was_tampered_with_is_said_and_stops_no_build(tmp_path, place, value):
+    results = write(tmp_path / "results", SOME)
+    build(results, tmp_path / "site")
+    file = tmp_path / "site" / links.HISTORY
+    told = json.loads(file.read_text())
+    at = told
+    for step in place[:-1]:
+        at = at[step]
+    at[place[-1]] = value
+    file.write_text(json.dumps(told))
+    build(results, tmp_path / "site")
+    assert b"it begins anew" in (tmp_path / "site" / links.CHANGELOG).read_bytes()
+
+
 def test_many_changes_and_many_builds_are_bounded():
     past = None
     for build_number in range(history.ENTRIES + 5):
