@@ -195,7 +195,9 @@ def _text(value: object) -> str:
 
 
 def _line(value: object) -> list[Any]:
-    first, last, mean, seeds, source = value if isinstance(value, list) else ()
+    if not isinstance(value, list):
+        raise TypeError(value)
+    first, last, mean, seeds, source = value
     ranks = [first is None, last is None] == [True, True] or _are_whole(first, last)
     known = mean is None or (isinstance(mean, int | float) and not isinstance(mean, bool))
     if not (ranks and known and _are_whole(seeds)):

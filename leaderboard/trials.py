@@ -93,7 +93,10 @@ def _tuning(rows: Sequence[dict[str, Any] | None], chosen: Mapping[str, Any]) ->
         _trial(number, tuple(setting.get(name) for name in searched), found, setting == chosen)
         for number, setting, found in tried
     )
-    pictures = tuple(p for i, name in enumerate(searched[:12]) if (p := _picture(name, i, trials)))
+    means = [trial.mean for trial in trials if trial.mean is not None]
+    y = chart.scale(means, HEIGHT - BOTTOM, TOP, log=False)
+    drawn = (_picture(name, i, trials, y) for i, name in enumerate(searched[:12]) if y)
+    pictures = tuple(picture for picture in drawn if picture)
     return Tuning(trials, tuple(searched), pictures, sum(row is None for row in rows))
 
 
@@ -111,28 +114,26 @@ def _score(row: Mapping[str, Any]) -> float | None:
     return score if row["status"] == "ok" and score is not None and math.isfinite(score) else None
 
 
-def _picture(name: str, index: int, trials: Sequence[Trial]) -> Picture | None:
+def _picture(name: str, index: int, trials: Sequence[Trial], y: chart.Scale) -> Picture | None:
     """Numbers on an axis, anything else side by side; a failed trial at the bottom."""
     values = [trial.values[index] for trial in trials]
     numeric = all(_is_number(value) for value in values)
     texts = [] if numeric else [formats.prose(str(value))[:10] for value in values]
     labels = sorted(set(texts))
-    means = [trial.mean for trial in trials]
-    y = chart.scale([mean for mean in means if mean is not None], HEIGHT - BOTTOM, TOP, log=False)
     places = (
         [float(value) for value in values]
         if numeric
         else [float(labels.index(text)) for text in texts]
     )
     x = chart.scale(places, LEFT + 6, WIDTH - RIGHT, log=None if numeric else False)
-    if x is None or y is None:
+    if x is None:
         return None
     ticks = x.ticks if numeric else tuple(
         chart.Tick(x.at(i), label) for i, label in enumerate(labels[:8])
     )  # fmt: skip
     tried, failed, chosen = "", "", []
-    for place, mean, trial in zip(places, means, trials, strict=True):
-        at = x.at(place)
+    for place, trial in zip(places, trials, strict=True):
+        at, mean = x.at(place), trial.mean
         if mean is None:
             failed += f"M{at:g} {HEIGHT - BOTTOM}m-3 -3l6 6m0 -6l-6 6"
         elif trial.chosen:

@@ -13,6 +13,7 @@ from harness.description import Description, Field
 from harness.record import Failure
 from harness.store import Store
 from leaderboard import build, method_page
+from leaderboard.panels import MOST
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -104,6 +105,16 @@ def test_a_scenario_has_curves_matrix_costs_and_targets(stream):
     cells = {row[0][2].strip(): [c[2].strip() for c in row[1:]] for row in targets["rows"]}
     assert cells["beta"] == ["3 of 3", "3"]
     assert cells["alpha"] == ["0 of 3", "not reached"]
+
+
+def test_only_matrices_that_exist_are_left_out(tmp_path):
+    square = ((0.9, 0.1), (0.5, 0.8))
+    records = [record(0.5, method=f"m{i:02}", quality_matrix=square) for i in range(MOST + 2)]
+    records += [record(0.5, method=f"n{i}", quality_matrix=((0.5,),)) for i in range(3)]
+    records += [record(0.5, method=f"o{i}", scenario="circles") for i in range(4)]
+    html = site(tmp_path, records)["scenario-shapes.squares.html"]
+    assert html.count('table class="heat"') == MOST
+    assert "The first rows of the standing; 2 are left out." in html
 
 
 def test_a_method_shows_its_text_settings_trials_and_runs(tmp_path):
