@@ -12,6 +12,7 @@ Whether a current run may be ranked is `Entry.unranked`'s to say.
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -76,6 +77,7 @@ class Run:
     tuning_seconds: float | None
     tuning_energy_joules: float | None
     tuning_energy_provenance: str | None
+    trials: int | None  # settings that its tuning tried
     isolation: str
     started_at: str
 
@@ -173,7 +175,8 @@ class Board:
 
 
 _PROBLEM = [f.name for f in dataclasses.fields(Problem)]
-_RUN = [f.name for f in dataclasses.fields(Run) if f.name not in ("problem", "metrics")]
+_OTHER = ("problem", "metrics", "trials")
+_RUN = [f.name for f in dataclasses.fields(Run) if f.name not in _OTHER]
 _NAMES = [*_PROBLEM, *_RUN, "metrics"]
 
 
@@ -199,15 +202,34 @@ def _place(scenario: Scenario) -> tuple[bool, str, str]:
 
 
 def _evaluation_runs(table: pa.Table) -> list[Run]:
-    rows = table.filter(pc.equal(table["phase"], "evaluation")).select(_NAMES)
-    columns = [rows.column(name).to_pylist() for name in _NAMES]
-    return [_run(dict(zip(_NAMES, values, strict=True))) for values in zip(*columns, strict=True)]
+    rows = table.filter(pc.equal(table["phase"], "evaluation"))
+    columns = [*(rows[name].to_pylist() for name in _NAMES), _trials(rows["selection"])]
+    names = [*_NAMES, "trials"]
+    return [_run(dict(zip(names, values, strict=True))) for values in zip(*columns, strict=True)]
+
+
+def _trials(selections: pa.ChunkedArray) -> list[int | None]:
+    """Per run: how many settings its tuning tried; a selection is parsed once for all its runs."""
+    coded = selections.combine_chunks().dictionary_encode()
+    counts = [json_object(text).get("trials") for text in coded.dictionary.to_pylist()]
+    known = [n if isinstance(n, int) and n is not True and n > 0 else None for n in counts]
+    return [None if i is None else known[i] for i in coded.indices.to_pylist()]
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """A JSON object as stored, e.g. a setting; empty where it is none."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def _run(row: dict[str, Any]) -> Run:
     return Run(
         problem=Problem(**{name: row[name] for name in _PROBLEM}),
         metrics=tuple(sorted(row["metrics"])),
+        trials=row["trials"],
         **{name: row[name] for name in _RUN},
     )
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from leaderboard import statistics
+from leaderboard.standings import Row, ScenarioStanding, Standings
 
 Reals = npt.NDArray[np.float64]
 
@@ -53,6 +54,32 @@ class Matrix:
     cells: tuple[tuple[float | None, ...], ...]
     seeds: int
     thinned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What a row's successful runs left, over their seeds; None where there is nothing to draw."""
+
+    row: Row
+    band: Band | None
+    matrix: Matrix | None
+
+
+def of_rows(
+    standings: Standings, found: Mapping[str, Detail]
+) -> dict[tuple[str, str], tuple[Drawn, ...]]:
+    """By suite and scenario: the rows that have runs, in the order of the table."""
+    return {
+        (suite.suite.name, one.scenario.name): _of_scenario(one, found)
+        for suite in standings.suites
+        for one in suite.scenarios
+    }
+
+
+def _of_scenario(standing: ScenarioStanding, found: Mapping[str, Detail]) -> tuple[Drawn, ...]:
+    rows = [row for row in standing.rows if row.entry.runs]
+    runs = [of_runs([r.key for r in row.entry.runs if not r.failed], found) for row in rows]
+    return tuple(Drawn(row, band(r), matrix(r)) for row, r in zip(rows, runs, strict=True))
 
 
 def read(table: pa.Table, keys: Iterable[str]) -> dict[str, Detail]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from leaderboard import links, page
-from leaderboard.details import Detail, band, matrix, of_runs
+from leaderboard import links, page, spreadsheet
+from leaderboard.details import Drawn
 from leaderboard.standings import Row, ScenarioStanding, Standings
 
 _LISTED = ("metrics", "quality_matrix", "untrained_quality", "curve", "spent", "energy_components",
@@ -40,7 +39,7 @@ METHOD = {"": "all runs"}
 
 
 def render(
-    standings: Standings, details: Mapping[str, Detail], table: pa.Table
+    standings: Standings, drawn: Mapping[tuple[str, str], Sequence[Drawn]], table: pa.Table
 ) -> dict[str, bytes]:
     """File name -> content of every download of suites, scenarios and methods."""
     files: dict[str, bytes] = {}
@@ -50,11 +49,16 @@ def render(
         for one in suite.scenarios:
             name = stem(links.scenario(suite.suite.name, one.scenario.name))
             files |= _both(name, standing_rows(one))
-            files |= _both(f"{name}.curves", curve_rows(one, details))
-    names, parts = zip(*_by_method(table), strict=True) if table.num_rows else ((), ())
+            rows = curve_rows(drawn[suite.suite.name, one.scenario.name])
+            files |= _both(f"{name}.curves", rows)
+    plain = table.drop_columns([name for name in _LISTED if name in table.column_names])
+
+    def encoded(name: tuple[str, str], places: pa.Array) -> dict[str, bytes]:
+        return _encoded(stem(links.method(*name)), plain.take(places))
+
     with ThreadPoolExecutor() as threads:  # encoding leaves Python's lock to others
-        for encoded in threads.map(_encoded, (stem(links.method(*n)) for n in names), parts):
-            files |= encoded
+        for both in threads.map(encoded, *zip(*_by_method(plain), strict=True)):
+            files |= both
     return files
 
 
@@ -108,13 +112,12 @@ def _line(standing: ScenarioStanding, row: Row) -> dict[str, Any]:
     return line
 
 
-def curve_rows(standing: ScenarioStanding, details: Mapping[str, Detail]) -> list[dict[str, Any]]:
+def curve_rows(drawn: Sequence[Drawn]) -> list[dict[str, Any]]:
     """The drawn learning curves and, for streams, the drawn matrices, one value a row."""
     rows: list[dict[str, Any]] = []
-    for row in standing.rows:
-        found = of_runs([run.key for run in row.entry.runs if not run.failed], details)
+    for one in drawn:
+        row, curve, cells = one.row, one.band, one.matrix
         name = {"method": row.method, "protocol": row.entry.protocol}
-        curve = band(found) if found else None
         if curve is not None:
             for x, mean, low in zip(curve.samples, curve.mean, curve.low, strict=True):
                 width = float(mean - low)
@@ -123,7 +126,6 @@ def curve_rows(standing: ScenarioStanding, details: Mapping[str, Detail]) -> lis
                     | {"kind": "curve", "samples_seen": float(x), "mean": float(mean)}
                     | {"half_width_95": width if width == width else None, "seeds": curve.seeds}
                 )
-        cells = matrix(found) if found else None
         if cells is not None:
             rows += [
                 name
@@ -155,20 +157,18 @@ def _both(name: str, rows: Sequence[dict[str, Any]]) -> dict[str, bytes]:
 
 def _encoded(name: str, table: pa.Table) -> dict[str, bytes]:
     """The table in both formats; the same table gives the same bytes."""
-    parquet, text = pa.BufferOutputStream(), io.BytesIO()
+    parquet = pa.BufferOutputStream()
     pq.write_table(table, parquet, compression="zstd", write_statistics=False)
-    pa.csv.write_csv(table, text)
-    return {f"{name}.parquet": parquet.getvalue().to_pybytes(), f"{name}.csv": text.getvalue()}
+    content = parquet.getvalue().to_pybytes()
+    return {f"{name}.parquet": content, f"{name}.csv": spreadsheet.as_csv(table)}
 
 
-def _by_method(table: pa.Table) -> list[tuple[tuple[str, str], pa.Table]]:
-    """(suite, method) and all its runs, by key; lists left out."""
-    plain = table.drop_columns([name for name in _LISTED if name in table.column_names])
-    plain = plain.sort_by([("suite", "ascending"), ("method", "ascending"), ("key", "ascending")])
-    names = list(zip(plain["suite"].to_pylist(), plain["method"].to_pylist(), strict=True))
+def _by_method(table: pa.Table) -> list[tuple[tuple[str, str], pa.Array]]:
+    """(suite, method) and the places of all its runs, by key."""
+    by = [("suite", "ascending"), ("method", "ascending"), ("key", "ascending")]
+    order = pc.sort_indices(table, by)
+    sorted_names = table.select(["suite", "method"]).take(order)
+    names = list(zip(*(column.to_pylist() for column in sorted_names.columns), strict=True))
     starts = [i for i, name in enumerate(names) if i == 0 or name != names[i - 1]]
     ends = [*starts[1:], len(names)][: len(starts)]
-    return [
-        (names[start], plain.slice(start, end - start))
-        for start, end in zip(starts, ends, strict=True)
-    ]
+    return [(names[a], order.slice(a, b - a)) for a, b in zip(starts, ends, strict=True)]

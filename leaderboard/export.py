@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet as pq
 
 from harness.errors import HeldoutError
 from harness.store import Damage, read_table
-from leaderboard import board
+from leaderboard import board, spreadsheet
 
 PREFIX = "metric."
 """How the columns of metrics are called, e.g. "metric.accuracy"."""
@@ -42,19 +41,11 @@ def write(table: pa.Table, out: Path) -> None:
         if out.suffix == ".parquet":
             pq.write_table(table, out)
         else:
-            out.write_bytes(as_csv(table))
+            out.write_bytes(spreadsheet.as_csv(table))
     except OSError as error:
         raise HeldoutError(
             f"cannot write {out} ({error.strerror}); choose another place with --out FILE"
         ) from error
-
-
-def as_csv(table: pa.Table) -> bytes:
-    """The table as CSV, with a line of column names."""
-    sink = pa.BufferOutputStream()
-    pyarrow.csv.write_csv(table, sink)
-    content: bytes = sink.getvalue().to_pybytes()
-    return content
 
 
 def _used(table: pa.Table) -> set[str]:

@@ -30,7 +30,7 @@ def number(value: float, digits: int) -> str:
     if value and not 10.0 ** -(digits + 1) <= abs(value) < 1e7:
         text = f"{value:.2e}"
     else:
-        text = f"{value:,.{digits}f}"
+        text = f"{round(value, digits) + 0.0:,.{digits}f}"  # never "-0.00"
     return text.replace("-", "−")
 
 
@@ -65,8 +65,9 @@ def fixed(value: float, digits: int) -> str:
 
 
 def signed(value: float, digits: int) -> str:
-    """A difference, with its sign."""
-    return number(value, digits) if value < 0 else f"+{number(value, digits)}"
+    """A difference, with its sign; what rounds to nothing has none."""
+    text = number(value, digits)
+    return f"+{text}" if value > 0 and text != number(0.0, digits) else text
 
 
 def short(value: float) -> str:
@@ -75,6 +76,11 @@ def short(value: float) -> str:
         if size <= abs(value) < 1e3 * size:
             return f"{value / size:.4g}{prefix}".replace("-", "−")
     return f"{value:.4g}".replace("-", "−")
+
+
+def measure(value: float, digits: int) -> str:
+    """A metric of any size: `number`, but millions and more with the unit's prefix."""
+    return short(value) if 1e6 <= abs(value) < 1e15 else number(value, digits)
 
 
 def count(value: int) -> str:
@@ -139,15 +145,14 @@ def between(values: Iterable[int]) -> str:
 
 
 def name(text: str) -> str:
-    """A name as anyone may have typed it: no invisible control, bounded, never two alike.
+    """A name as anyone may have typed it: nothing invisible, bounded, never two alike.
 
-    What was cut or replaced is told apart by the beginning of the name's hash.
+    What was cut or replaced is told apart by the beginning of the name's hash; so is what a browser
+    would show like another: spaces in a row and at the ends.
     """
-    if len(text) <= NAME_LIMIT and text.isprintable() and text.strip():
+    if len(text) <= NAME_LIMIT and text.isprintable() and text and " ".join(text.split()) == text:
         return text  # as nearly all names are
-    visible = "".join(map(_visible, text[:NAME_LIMIT]))
-    if visible == text and text.strip():
-        return text
+    visible = "".join(c if c.isprintable() else "\ufffd" for c in text[:NAME_LIMIT])
     mark = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:8]
     return f"{visible.strip()}… #{mark}"
 

@@ -180,7 +180,7 @@ def _read(content: bytes) -> History | None:
         }
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
-    return History(state, entries)
+    return History(state, entries) if all(e.changes for e in entries) and entries else None
 
 
 def _refuse(text: str) -> None:
@@ -190,10 +190,20 @@ def _refuse(text: str) -> None:
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(value)
+    value.encode()  # ValueError where it holds half a character, which no page can
     return value
 
 
 def _line(value: object) -> list[Any]:
-    if not isinstance(value, list) or len(value) != 5:
+    if not isinstance(value, list):
         raise TypeError(value)
-    return value
+    first, last, mean, seeds, source = value
+    ranks = [first is None, last is None] == [True, True] or _are_whole(first, last)
+    known = mean is None or (isinstance(mean, int | float) and not isinstance(mean, bool))
+    if not (ranks and known and _are_whole(seeds)):
+        raise TypeError(value)
+    return [first, last, mean, seeds, _text(source)]
+
+
+def _are_whole(*values: object) -> bool:
+    return all(isinstance(value, int) and not isinstance(value, bool) for value in values)

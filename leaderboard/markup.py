@@ -31,6 +31,7 @@ def environment() -> jinja2.Environment:
         "prose": formats.prose,
         "words": formats.words,
         "number": formats.number,
+        "measure": formats.measure,
         "fixed": formats.fixed,
         "short": formats.short,
         "short_hash": formats.short_hash,

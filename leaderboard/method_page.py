@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 
 from harness.description import Description
 from leaderboard import citation, downloads, links, markup, page, trials
-from leaderboard.board import Run
+from leaderboard.board import Run, json_object
 from leaderboard.page import Badge
-from leaderboard.standings import Row, ScenarioStanding, Standings, SuiteStanding
+from leaderboard.standings import Row, ScenarioStanding, Standings
 
 RUNS_SHOWN, FAILURES_SHOWN, LOG_LINES, LOG_CHARACTERS = 200, 20, 40, 4000
 _COLUMNS = ["key", "scenario", "phase", "protocol", "trial", "seed", "status", "score", "metric",
@@ -52,6 +52,7 @@ class Runs:
     machines: tuple[Mapping[str, Any], ...]
     evaluation_in_all: int
     tuning_in_all: int
+    reproductions_in_all: int
     failed: tuple[Mapping[str, Any], ...]
     failed_in_all: int
     source: str  # the method's newest source hash, "" without evaluation
@@ -104,7 +105,7 @@ class Methods:
                     names=sorted({name for place in places for name in place.setting}),
                     runs=runs,
                     failures=[Failure(row, _tail(logs.get(row["key"], ""))) for row in runs.failed],
-                    commands=_commands(suite, places, method),
+                    commands=_commands(places),
                     home=links.INDEX,
                     picture=trials,
                     downloads=downloads.offered(
@@ -136,7 +137,7 @@ class Methods:
                     found.append(
                         Place(
                             standing, row, page.badges(row), digits,
-                            trials.settings(run.setting) if run else {}, self.tunings.get(key),
+                            json_object(run.setting) if run else {}, self.tunings.get(key),
                         )
                     )  # fmt: skip
         return found
@@ -159,6 +160,7 @@ def _current(standings: Standings) -> dict[str, Run]:
 def _runs(table: pa.Table, rows: Sequence[int], current: Mapping[str, Run]) -> Runs:
     own = table.select(_COLUMNS).take(pa.array(rows, pa.int64()))
     evaluated = own.filter(pc.equal(own["phase"], "evaluation"))
+    phases = own["phase"].to_pylist()
     keys = evaluated["key"].to_pylist()
     times = evaluated["started_at"].to_pylist()
     order = sorted(range(len(keys)), key=lambda i: (times[i], keys[i]), reverse=True)
@@ -180,7 +182,8 @@ def _runs(table: pa.Table, rows: Sequence[int], current: Mapping[str, Run]) -> R
         tuple(shown),
         tuple(machines.values()),
         len(keys),
-        own.num_rows - len(keys),
+        phases.count("tuning"),
+        phases.count("reproduction"),
         tuple(failed.take(order[:FAILURES_SHOWN]).to_pylist()),
         failed.num_rows,
         newest["method_hash"] if newest else "",
@@ -216,9 +219,7 @@ def _source(description: Description | None, runs: Runs) -> str:
     return f"{description.repository}/blob/{runs.commit}/{description.path}"
 
 
-def _commands(suite: SuiteStanding, places: Sequence[Place], method: str) -> str:
-    """One command per scenario that the method was run on."""
-    targets = dict.fromkeys(place.standing.scenario.id for place in places)
-    if targets and len(targets) == len(suite.scenarios):
-        return page.command(suite.suite.name, method)
-    return "\n".join(page.command(target, method) for target in targets)
+def _commands(places: Sequence[Place]) -> str:
+    """One command per line of the results that one comes to again."""
+    typed = (page.command(p.standing.scenario.id, p.row.entry) for p in places)
+    return "\n".join(filter(None, typed))

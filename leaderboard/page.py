@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from leaderboard import formats, links, plot, reach, statistics
-from leaderboard.board import RANKED_PROTOCOL
+from leaderboard.board import RANKED_PROTOCOL, Entry
 from leaderboard.standings import Estimate, Row, ScenarioStanding, SuiteStanding
 
 
@@ -59,6 +59,19 @@ class Table:
     digits: int
     groups: tuple[Group, ...]
     further: tuple[Further, ...]
+
+    @property
+    def ranked(self) -> str:
+        """How many methods are ranked, and how their settings were chosen."""
+        ranked = self.standing.ranked
+        if not ranked:
+            return "Nothing is ranked."
+        tried = [run.trials for row in ranked for run in row.entry.runs if run.trials]
+        settings = f" out of {formats.between(tried)} settings" if tried else ""
+        return (
+            f"{formats.quantity(len(ranked), 'method')} ranked, with hyper-parameters chosen"
+            f"{settings} on another problem of the same kind."
+        )
 
     @property
     def better(self) -> str:
@@ -161,17 +174,46 @@ def badges(row: Row) -> tuple[Badge, ...]:
     return tuple(found)
 
 
-def example(standing: SuiteStanding) -> str:
-    """The command behind the first number of the page; "" where there is none."""
-    for scenario in standing.scenarios:
-        for row in scenario.ranked:
-            return command(scenario.scenario.id, row.method)
-    return ""
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One number of a page and how to come to it again."""
+
+    scenario: str
+    row: Row
+    digits: int
+    command: str
 
 
-def command(target: str, method: str) -> str:
-    """The command that makes the runs of one method, safe to paste."""
-    return f"bench run {shlex.quote(formats.name(target))} {shlex.quote(formats.name(method))}"
+def example(standing: ScenarioStanding) -> Example | None:
+    """The first number of a scenario that a command comes to again; None where there is none."""
+    digits = digits_of(row.score for row in standing.rows)
+    for row in standing.rows:
+        typed = command(standing.scenario.id, row.entry)
+        if typed and row.score:
+            return Example(standing.scenario.name, row, digits, typed)
+    return None
+
+
+def command(scenario: str, entry: Entry) -> str:
+    """What makes the current runs of an entry anew, safe to paste; "" where one line cannot.
+
+    Seeds and trials are said, since others than the scenario's own may have been asked for, and a
+    folder of its own, since what is stored already is not run again.
+    """
+    runs, target = entry.runs, formats.name(scenario)
+    method, device = formats.name(entry.method), formats.name(runs[0].device) if runs else ""
+    usual = entry.protocol in (RANKED_PROTOCOL, "conventional")
+    whole = [run.seed for run in runs] == list(range(len(runs)))
+    if not (runs and usual and whole) or entry.debugging or entry.own_budget:
+        return ""
+    if any(word.startswith("-") for word in (target, method, device)):
+        return ""  # it would be taken for an option
+    tried = max(runs, key=lambda run: (run.started_at, run.key)).trials
+    words = ["bench", "run", target, method, "--seeds", str(len(runs))]
+    words += ["--trials", str(tried)] if tried else []
+    words += ["--protocol", entry.protocol] if entry.protocol != RANKED_PROTOCOL else []
+    words += ["--device", device] if device != "cpu" else []
+    return shlex.join([*words, "--results", "again"])
 
 
 def direction(standing: ScenarioStanding) -> str:

@@ -58,7 +58,8 @@ def panels(
     xs = [v for s in shown for v in s.x]
     ys = [v for s in shown for values in (s.y, s.low, s.high) for v in values]
     across = chart.scale(xs, LEFT, WIDTH - RIGHT, log=log_x)
-    up = chart.scale(_reined([v for s in shown for v in s.y], ys), HEIGHT - BOTTOM, TOP)
+    means = [v for s in shown for v in s.y]
+    up = chart.scale(_reined(means, ys), HEIGHT - BOTTOM, TOP, log=False)
     if across is None or up is None:
         return None
     drawn = tuple(_panel(s, across, up) for s in shown)

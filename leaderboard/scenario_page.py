@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from leaderboard import details, downloads, formats, links, markup, page, reach, tradeoff
 from leaderboard import panels as multiples
-from leaderboard.details import Detail, Matrix
+from leaderboard.details import Detail, Drawn, Matrix
 from leaderboard.panels import MOST, Panels, Series, panels
-from leaderboard.standings import Row, ScenarioStanding, Standings
+from leaderboard.standings import Row, Standings
 
 HEAT = 9
 """Shades of the heat map; the style sheet names each."""
@@ -30,36 +30,35 @@ class HeatMap:
         return list(zip(self.matrix.steps, self.matrix.cells, self.shades, strict=True))
 
 
-def render(standings: Standings, found: Mapping[str, Detail]) -> dict[str, str]:
+def render(
+    standings: Standings,
+    found: Mapping[str, Detail],
+    drawn: Mapping[tuple[str, str], Sequence[Drawn]],
+) -> dict[str, str]:
     """File name -> HTML of the page of every scenario that was ever evaluated."""
     template = markup.environment().get_template("scenario.html.j2")
-    return {
-        links.scenario(suite.suite.name, one.scenario.name): template.render(
-            suite=suite.suite.name,
-            table=page.table(one),
-            curves=curves(one, found),
-            runners=sum(1 for row in one.rows if row.entry.runs),
-            maps=heat_maps(one, found),
-            maps_left_out=max(0, len(one.rows) - MOST),
-            trade_offs=tradeoff.of_scenario(one, found),
-            reached=reach.of_scenario(one),
-            command=next((page.command(one.scenario.id, row.method) for row in one.rows), ""),
-            home=links.INDEX,
-            size=tradeoff,
-            panels=multiples,
-            infinity=math.inf,
-            downloads=downloads.offered(
-                links.scenario(suite.suite.name, one.scenario.name), downloads.SCENARIO
-            ),
-        )
-        for suite in standings.suites
-        for one in suite.scenarios
-    }
-
-
-def _shown(standing: ScenarioStanding) -> list[Row]:
-    """Ranked rows first, as in the table; rows without runs have nothing to draw."""
-    return [row for row in standing.rows if row.entry.runs]
+    pages = {}
+    for suite in standings.suites:
+        for one in suite.scenarios:
+            name = suite.suite.name, one.scenario.name
+            rows = drawn[name]
+            pages[links.scenario(*name)] = template.render(
+                suite=suite.suite.name,
+                table=page.table(one),
+                curves=curves(rows),
+                runners=len(rows),
+                maps=heat_maps(rows),
+                maps_left_out=max(0, sum(row.matrix is not None for row in rows) - MOST),
+                trade_offs=tradeoff.of_scenario(one, found),
+                reached=reach.of_scenario(one),
+                example=page.example(one),
+                home=links.INDEX,
+                size=tradeoff,
+                panels=multiples,
+                infinity=math.inf,
+                downloads=downloads.offered(links.scenario(*name), downloads.SCENARIO),
+            )
+    return pages
 
 
 def label(row: Row) -> str:
@@ -68,12 +67,11 @@ def label(row: Row) -> str:
     return row.method if row.ranks else f"{formats.name(row.method)} ({formats.name(protocol)})"
 
 
-def curves(standing: ScenarioStanding, found: Mapping[str, Detail]) -> Panels | None:
+def curves(drawn: Sequence[Drawn]) -> Panels | None:
     """Quality over samples seen, one panel per row of the table."""
     series = []
-    for row in _shown(standing):
-        runs = [run.key for run in row.entry.runs if not run.failed]
-        band = details.band(details.of_runs(runs, found)) if runs else None
+    for one in drawn:
+        band = one.band
         if band is None:
             continue
         told = (
@@ -82,7 +80,7 @@ def curves(standing: ScenarioStanding, found: Mapping[str, Detail]) -> Panels | 
             f"{formats.short(float(band.samples[-1]))}; {formats.quantity(band.seeds, 'seed')}"
         )
         x, y, low, high = map(_list, (band.samples, band.mean, band.low, band.high))
-        series.append(Series(label(row), x, y, low, high, told))
+        series.append(Series(label(one.row), x, y, low, high, told))
     return panels(series, "samples seen", "quality", log_x=False)
 
 
@@ -90,14 +88,9 @@ def _list(values: details.Reals) -> list[float]:
     return [float(value) for value in values]
 
 
-def heat_maps(standing: ScenarioStanding, found: Mapping[str, Detail]) -> tuple[HeatMap, ...]:
+def heat_maps(drawn: Sequence[Drawn]) -> tuple[HeatMap, ...]:
     """The accuracy matrix of each row that has one; one scale of shades for the scenario."""
-    maps = []
-    for row in _shown(standing)[:MOST]:
-        runs = [run.key for run in row.entry.runs if not run.failed]
-        matrix = details.matrix(details.of_runs(runs, found))
-        if matrix:
-            maps.append((row, matrix))
+    maps = [(one.row, one.matrix) for one in drawn if one.matrix][:MOST]
     values = [v for _, m in maps for line in m.cells for v in line if v is not None]
     if not values:
         return ()

@@ -128,7 +128,7 @@ class SuiteStanding:
 
     suite: Suite
     scenarios: tuple[ScenarioStanding, ...]  # with at least one evaluation run
-    waiting: tuple[str, ...]  # scenarios that only tuning has seen
+    waiting: tuple[str, ...]  # scenarios without an evaluation run
     failures: tuple[Failures, ...]
 
     @property

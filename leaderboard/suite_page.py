@@ -87,7 +87,7 @@ def render(standings: Standings, standing: SuiteStanding, overall: Overall) -> s
             sentence=sentence(standing, overall),
             explanation=explanation(overall),
             tables=[page.table(scenario) for scenario in standing.scenarios],
-            command=page.example(standing),
+            example=next(filter(None, map(page.example, standing.scenarios)), None),
             judged=judged,
             targets=workloads.of_suite(standing, overall),
             panels=panels,

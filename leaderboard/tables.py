@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from tabulate import tabulate
 
-from leaderboard import formats, page, suite_page
+from leaderboard import formats, page, spreadsheet, suite_page
 from leaderboard.overall import Overall, Total
 from leaderboard.standings import Estimate, Row, ScenarioStanding
 
@@ -99,8 +99,14 @@ def _csv(tables: Sequence[Plain]) -> str:
     for number, table in enumerate(tables):
         if number == 0:
             writer.writerow(table.heads)
-        writer.writerows(["" if value is None else value for value in row] for row in table.rows)
+        writer.writerows([_cell(value) for value in row] for row in table.rows)
     return sink.getvalue().rstrip("\n")
+
+
+def _cell(value: Any) -> Any:
+    if value is None:
+        return ""
+    return spreadsheet.harmless(value) if isinstance(value, str) else value
 
 
 def _shown(value: Any, digits: int | None) -> str:

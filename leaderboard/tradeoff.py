@@ -97,7 +97,8 @@ def _trade_off(
         return None
     ends = [end for _, spent, _ in known for end in _ends(spent) if end > 0]
     x = chart.scale([*(spent.mean for _, spent, _ in known), *ends], LEFT, WIDTH - RIGHT)
-    y = chart.scale([e for _, _, q in known for e in (q.mean, *_ends(q))], HEIGHT - BOTTOM, TOP)
+    levels = [e for _, _, quality in known for e in (quality.mean, *_ends(quality))]
+    y = chart.scale(levels, HEIGHT - BOTTOM, TOP, log=False)
     if x is None or y is None:
         return None
     on_front = front([(spent.mean, better * score.mean) for _, spent, score in known])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from leaderboard import chart, formats
-from leaderboard.board import Run
+from leaderboard.board import Run, json_object
 
 SHOWN = 64
 """Trials of one tuning that a page lists."""
@@ -55,15 +54,6 @@ class Tuning:
     missing: int  # tuning runs that the selection names and the results folder does not hold
 
 
-def settings(text: str) -> dict[str, Any]:
-    """A stored setting; empty where it is no JSON object."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return {str(k): v for k, v in value.items()} if isinstance(value, dict) else {}
-
-
 def read(table: pa.Table, runs: Sequence[Run]) -> dict[str, Tuning]:
     """By the key of an evaluation run: the tuning that its selection names.
 
@@ -80,12 +70,12 @@ def read(table: pa.Table, runs: Sequence[Run]) -> dict[str, Tuning]:
     wanted = sorted({place[key] for keys in named.values() for key in keys if key in place})
     rows = table.select(_COLUMNS).take(pa.array(wanted, pa.int64())).to_pylist()
     by_key = {row["key"]: row for row in rows}
-    chosen = {run.key: settings(run.setting) for run in runs}
+    chosen = {run.key: json_object(run.setting) for run in runs}
     return {key: _tuning([by_key.get(k) for k in keys], chosen[key]) for key, keys in named.items()}
 
 
 def _tuning_keys(text: str | None) -> list[str]:
-    keys = settings(text or "").get("tuning_keys")
+    keys = json_object(text or "").get("tuning_keys")
     return [k for k in keys if isinstance(k, str)] if isinstance(keys, list) else []
 
 
@@ -94,7 +84,7 @@ def _tuning(rows: Sequence[dict[str, Any] | None], chosen: Mapping[str, Any]) ->
     for row in rows:
         if row is not None and row["trial"] is not None:
             groups[row["trial"], row["setting"]].append(row)
-    tried = [(number, settings(text), found) for (number, text), found in sorted(groups.items())]
+    tried = [(number, json_object(text), found) for (number, text), found in sorted(groups.items())]
     names = sorted({name for _, setting, _ in tried for name in setting})
     searched = [
         name for name in names if len({repr(setting.get(name)) for _, setting, _ in tried}) > 1
@@ -103,7 +93,10 @@ def _tuning(rows: Sequence[dict[str, Any] | None], chosen: Mapping[str, Any]) ->
         _trial(number, tuple(setting.get(name) for name in searched), found, setting == chosen)
         for number, setting, found in tried
     )
-    pictures = tuple(p for i, name in enumerate(searched[:12]) if (p := _picture(name, i, trials)))
+    means = [trial.mean for trial in trials if trial.mean is not None]
+    y = chart.scale(means, HEIGHT - BOTTOM, TOP, log=False)
+    drawn = (_picture(name, i, trials, y) for i, name in enumerate(searched[:12]) if y)
+    pictures = tuple(picture for picture in drawn if picture)
     return Tuning(trials, tuple(searched), pictures, sum(row is None for row in rows))
 
 
@@ -121,28 +114,26 @@ def _score(row: Mapping[str, Any]) -> float | None:
     return score if row["status"] == "ok" and score is not None and math.isfinite(score) else None
 
 
-def _picture(name: str, index: int, trials: Sequence[Trial]) -> Picture | None:
+def _picture(name: str, index: int, trials: Sequence[Trial], y: chart.Scale) -> Picture | None:
     """Numbers on an axis, anything else side by side; a failed trial at the bottom."""
     values = [trial.values[index] for trial in trials]
     numeric = all(_is_number(value) for value in values)
     texts = [] if numeric else [formats.prose(str(value))[:10] for value in values]
     labels = sorted(set(texts))
-    means = [trial.mean for trial in trials]
-    y = chart.scale([mean for mean in means if mean is not None], HEIGHT - BOTTOM, TOP)
     places = (
         [float(value) for value in values]
         if numeric
         else [float(labels.index(text)) for text in texts]
     )
     x = chart.scale(places, LEFT + 6, WIDTH - RIGHT, log=None if numeric else False)
-    if x is None or y is None:
+    if x is None:
         return None
     ticks = x.ticks if numeric else tuple(
         chart.Tick(x.at(i), label) for i, label in enumerate(labels[:8])
     )  # fmt: skip
     tried, failed, chosen = "", "", []
-    for place, mean, trial in zip(places, means, trials, strict=True):
-        at = x.at(place)
+    for place, trial in zip(places, trials, strict=True):
+        at, mean = x.at(place), trial.mean
         if mean is None:
             failed += f"M{at:g} {HEIGHT - BOTTOM}m-3 -3l6 6m0 -6l-6 6"
         elif trial.chosen:

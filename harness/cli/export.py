@@ -24,11 +24,11 @@ def command(out: Path | None, results: Path) -> int:
     Example:
       bench export --out runs.parquet
     """
-    from leaderboard import export
+    from leaderboard import export, spreadsheet
 
     table, damaged = export.tidy(results)
     if out is None:
-        click.echo(export.as_csv(table), nl=False)
+        click.echo(spreadsheet.as_csv(table), nl=False)
     else:
         export.write(table, out)
         click.echo(f"{table.num_rows} runs, {table.num_columns} columns: {out}")

@@ -154,3 +154,22 @@ def test_nothing_is_wider_than_the_window(browser, site, width):
     for page in sorted(site.glob("*.html")):
         browser.open(page, width=width)
         assert browser.evaluate("document.documentElement.scrollWidth") <= width, page.name
+
+
+def test_on_paper_there_are_no_controls_and_nothing_is_cut(browser, site):
+    width = 1032  # px of A4, landscape, within its margins
+    cut = (
+        "[...document.querySelectorAll('main *')]"
+        ".filter(e => !e.closest('details:not([open])'))"
+        f".filter(e => e.getBoundingClientRect().right > {width} + 1"
+        " || (e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).overflowX !== 'visible'"
+        " && !e.classList.contains('unseen')))"
+        ".map(e => e.tagName + '.' + e.className).join()"
+    )
+    shown = "[...document.querySelectorAll('.controls, .jump')].some(e => e.offsetHeight > 0)"
+    for page in sorted(site.glob("*.html")):
+        browser.open(page, width=width)
+        browser.call("Emulation.setEmulatedMedia", media="print")
+        assert browser.evaluate(shown) is False, page.name
+        assert browser.evaluate(cut) == "", page.name
+    browser.call("Emulation.setEmulatedMedia", media="")

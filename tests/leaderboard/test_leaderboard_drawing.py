@@ -105,6 +105,18 @@ def test_panels_share_axes_and_are_bounded():
     assert panels.panels([], "x", "y") is None
 
 
+def test_quality_and_shares_are_drawn_on_a_linear_axis_whatever_their_span():
+    """Only the axis of costs says of itself that it is logarithmic."""
+    nan = [math.nan] * 2
+    figure = panels.panels([panels.Series("m", [1, 999], [0.01, 1.0], nan, nan, "")], "x", "y")
+    assert (figure.x.log, figure.y.log) == (True, False)
+    records = [r for m, s in (("a", 0.01), ("b", 0.9)) for r in runs(m, [s, s * 1.01, s * 1.02])]
+    (picture,) = [p for p in tradeoff.of_scenario(standing(records), {}) if p.unit == "s"]
+    assert not picture.y.log
+    (tried,) = tuning_of(tuned([0.01, 0.9, 0.3])).pictures
+    assert not tried.y.log
+
+
 # --- trade-offs ---------------------------------------------------------------------------------
 
 PAIRS = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=12)
@@ -197,4 +209,4 @@ def test_without_a_selection_there_is_no_tuning():
 
 @pytest.mark.parametrize("text", ["", "[1]", "{", "nul", '"x"', "[" * 100_000])
 def test_a_setting_that_is_no_object_is_empty(text):
-    assert trials.settings(text) == {}
+    assert board.json_object(text) == {}

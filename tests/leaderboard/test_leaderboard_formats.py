@@ -37,8 +37,12 @@ def test_numbers():
     assert formats.number(-0.0123, 3) == "−0.012"
     assert formats.number(12345.678, 1) == "12,345.7"
     assert formats.number(3e-9, 3) == "3.00e−09"
-    assert formats.number(0.0, 2) == "0.00"
+    assert formats.number(0.0, 2) == formats.number(-0.004, 2) == "0.00"
+    assert formats.signed(-0.004, 2) == formats.signed(0.004, 2) == formats.signed(0.0, 2) == "0.00"
+    assert (formats.signed(0.006, 2), formats.signed(-0.006, 2)) == ("+0.01", "−0.01")
     assert formats.number(2.5e9, 0) == "2.50e+09"
+    assert [formats.measure(v, 0) for v in (27_500_000.0, 6_952_977.0)] == ["27.5M", "6.953M"]
+    assert formats.measure(23_776.4, 0) == "23,776"
     assert formats.numbers([4, 0, 1, 2, 7, 8]) == "0–2, 4, 7, 8"
     assert formats.between([5, 3, 5]) == "3 to 5"
     assert formats.between([5]) == "5"
@@ -60,5 +64,9 @@ def test_a_name_is_bounded_and_shows_no_control_character(text):
 
 def test_names_that_differ_are_shown_to_differ():
     names = ["a", "a\x00", "a\x01", "a\u202e", "", " ", "x" * 10_000, "x" * 10_001]
-    assert len({formats.name(name) for name in names}) == len(names)
+    names += ["a\u200b", "a\u200d", "a\u00ad", "\ufeffa", "a\u2060", " a", "a ", "a b", "a  b"]
+    names += ["a\u00a0b", "a\u2003b"]
+    shown = {" ".join(formats.name(name).split()) for name in names}  # as a browser joins spaces
+    assert len(shown) == len(names)
+    assert all(c.isprintable() for name in shown for c in name)
     assert formats.name("er 🦄 «é»") == "er 🦄 «é»"

@@ -1,9 +1,11 @@
 """The changelog, its feed, the downloads and the bibliography."""
 
+import ast
 import json
 import re
 import time
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -12,6 +14,7 @@ from fake_records import record, runs, table, write
 from leaderboard import board, citation, history, links, standings
 from leaderboard.build import build
 
+ROOT = Path(links.__file__).resolve().parents[1]
 SOME = runs("alpha", [0.80, 0.81, 0.82]) + runs("beta", [0.5, 0.52, 0.51])
 
 
@@ -62,6 +65,29 @@ def test_a_change_is_told_once_and_the_past_is_kept():
 def test_a_past_that_cannot_be_read_is_said(content):
     (entry,) = history.after(content, of(SOME)).entries
     assert entry.changes == ("The earlier history could not be read; it begins anew.",)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [(("entries",), []), (("entries",), {}), (("entries", 0, "changes"), []),
+     (("entries", 0, "id"), "\ud800"), (("state", "shapes/squares", "alpha"), list("abcde")),
+     (("state", "shapes/squares", "alpha", 2), "0.8"),
+     (("state", "shapes/squares", "alpha", 0), None),
+     (("state", "shapes/squares", "alpha", 3), True), (("state", "shapes/squares", "\udfff"), [])],
+    ids=str,
+)  # fmt: skip
+def test_a_past_that_was_tampered_with_is_said_and_stops_no_build(tmp_path, place, value):
+    results = write(tmp_path / "results", SOME)
+    build(results, tmp_path / "site")
+    file = tmp_path / "site" / links.HISTORY
+    told = json.loads(file.read_text())
+    at = told
+    for step in place[:-1]:
+        at = at[step]
+    at[place[-1]] = value
+    file.write_text(json.dumps(told))
+    build(results, tmp_path / "site")
+    assert b"it begins anew" in (tmp_path / "site" / links.CHANGELOG).read_bytes()
 
 
 def test_many_changes_and_many_builds_are_bounded():
@@ -129,6 +155,7 @@ def test_every_linked_file_is_there(tmp_path):
 
 # --- papers -------------------------------------------------------------------------------------
 
+NO_METHODS = ("shared", "reported", "__pycache__")
 DOC = """Title of it.
 
 A. B. Author, C.-D. van Writer, OPENLAB, 2020, "On {Learning} & 100 %", https://example.org/a_b.
@@ -144,6 +171,22 @@ def test_a_cited_paper_is_found():
     assert paper.authors == "A. B. Author, C.-D. van Writer, OPENLAB"
     assert (paper.year, paper.url) == ("2020", "https://example.org/a_b")
     assert citation.papers("No paper here, 2020.") == ()
+
+
+@pytest.mark.parametrize("remark", ["", ",", " (SET),", " (NeurIPS 2020),", " (SET)"])
+def test_a_remark_may_stand_between_title_and_address(remark):
+    doc = f'T.\n\nC. Writer et al., 2018, "On\nlearning"{remark} https://example.org/p; and B.'
+    (paper,) = citation.papers(doc)
+    assert (paper.authors, paper.title) == ("C. Writer et al.", "On learning")
+    assert paper.url == "https://example.org/p"
+
+
+def test_every_built_in_method_cites_a_paper_in_full():
+    files = [f for f in (ROOT / "baselines").glob("*/*.py") if f.parent.name not in NO_METHODS]
+    methods = [f for f in files if not f.name.startswith("_")]
+    docs = {str(f): ast.get_docstring(ast.parse(f.read_text())) or "" for f in methods}
+    assert len(docs) > 50
+    assert [name for name, doc in docs.items() if not citation.papers(doc)] == []
 
 
 def test_a_list_is_told_from_text():

@@ -292,6 +292,13 @@ def test_coverage_is_told_by_glyph_and_text():
         assert told in text
 
 
+def test_an_incomplete_line_does_not_call_its_costs_unmeasured():
+    (found, *_) = check(page(everywhere("alpha", A) + runs("beta", B, scenario="squares"))).tables
+    row = next(r for r in found["rows"] if len(r) > 2 and "partial 1/2" in r[1][2])
+    texts = [" ".join(text.split()) for _, _, text in row]
+    assert texts[2:] == ["", "incomplete", "1/2 ○● not run: circles"]
+
+
 def test_judging_by_weights_and_by_predictions_is_told_apart():
     mixed = frozen(
         anchor("circles", deliverable="weights"), anchor("squares", deliverable="predictions")

@@ -13,6 +13,7 @@ from harness.description import Description, Field
 from harness.record import Failure
 from harness.store import Store
 from leaderboard import build, method_page
+from leaderboard.panels import MOST
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -106,6 +107,16 @@ def test_a_scenario_has_curves_matrix_costs_and_targets(stream):
     assert cells["alpha"] == ["0 of 3", "not reached"]
 
 
+def test_only_matrices_that_exist_are_left_out(tmp_path):
+    square = ((0.9, 0.1), (0.5, 0.8))
+    records = [record(0.5, method=f"m{i:02}", quality_matrix=square) for i in range(MOST + 2)]
+    records += [record(0.5, method=f"n{i}", quality_matrix=((0.5,),)) for i in range(3)]
+    records += [record(0.5, method=f"o{i}", scenario="circles") for i in range(4)]
+    html = site(tmp_path, records)["scenario-shapes.squares.html"]
+    assert html.count('table class="heat"') == MOST
+    assert "The first rows of the standing; 2 are left out." in html
+
+
 def test_a_method_shows_its_text_settings_trials_and_runs(tmp_path):
     text = Description(
         "alpha", "m1", DOC, "baselines/alpha.py", "https://example.org/bench",
@@ -126,6 +137,14 @@ def test_a_method_shows_its_text_settings_trials_and_runs(tmp_path):
     assert html.count('circle class="mean"') == 2  # one per searched hyper-parameter
     runs_table = next(t for t in tables if "Evaluation runs" in t["caption"])
     assert len(runs_table["rows"]) == 4
+
+
+def test_reproductions_are_not_counted_as_tuning(tmp_path):
+    reproduced = runs("beta", [0.5] * 3, phase="reproduction", protocol="untuned", scenario="lines")
+    pages = site(tmp_path, [*tuned("beta", [0.8, 0.81, 0.82]), *reproduced])
+    text = words(pages["method-shapes.beta.html"])
+    assert "3 evaluation runs; 8 tuning runs; 3 reproduction runs, never ranked." in text
+    assert "<bdi>lines</bdi>: no evaluation run is stored" in pages["shapes.html"]
 
 
 def test_a_source_link_needs_a_clean_commit(tmp_path):

@@ -101,6 +101,13 @@ def test_what_is_not_measured_is_never_zero():
     assert row[6:10] == ["none stored", "not measured", "not measured", "not measured"]
 
 
+def test_costs_of_failures_alone_are_not_called_unmeasured():
+    html = render(runs("alpha", [0.8] * 3) + runs("beta", [None] * 3))["shapes.html"]
+    row = cells(html, "beta")
+    assert row[3:6] == ["0.1000", "no seed variance", "3"]
+    assert row[7:] == ["no successful run", "process"]
+
+
 def test_badges_are_computed():
     rows = check(render(SOME)["shapes.html"]).tables
     texts = [words(row[1][2]) for t in rows for row in t["rows"] if len(row) > 2]
