@@ -17,14 +17,17 @@ from typing import Any, Literal
 
 from harness import counters as hardware_counters
 from harness import machine, repetition, sandbox, targets
+from harness.channel import ChannelError
 from harness.contract import Scenario
+from harness.conversation import Conversation
 from harness.counters import Counter, idle_watts
 from harness.crowd import Crowd
 from harness.energy import HardwareModel, Probe, measured
-from harness.errors import HeldoutError
+from harness.errors import HeldoutError, RunFailure
 from harness.exam import Exam, Exams
 from harness.forkserver import Child, ForkServer
 from harness.inline import InlineProcess
+from harness.loading import check_description
 from harness.proctor import Outcome, examine
 from harness.record import Isolation, Record, RunSpec, Selection
 from harness.runfolder import RunFolder, Sources, sweep
@@ -32,6 +35,7 @@ from harness.store import Store, WriteError
 from harness.weights import warm_up
 
 DESCRIBE_SECONDS = 120.0  # to import a method's file, large libraries included
+DESCRIBE_BYTES = 8 << 30  # of memory, for the same
 
 
 @dataclass(frozen=True)
@@ -112,23 +116,18 @@ class LocalEngine:
         this machine allows.
         """
         level = isolation or sandbox.strongest()
-        with self._child(None, level, (target,)) as child:
-            child.channel.socket.settimeout(DESCRIBE_SECONDS)
-            child.channel.send("describe", {"target": target})
+        with self._child(DESCRIBE_BYTES, level, (target,)) as child:
+            talk = Conversation(child, DESCRIBE_SECONDS)
+            talk.doing = "its import"
             try:
-                reply = child.channel.receive(max_bytes=0)
-            except TimeoutError:
-                reply = None
-            if reply is not None and reply.kind == "failed":
-                raise HeldoutError(f"{target} cannot be described: {reply.data.get('reason')}")
-            if reply is None or reply.kind != "described":
+                told = talk.ask("describe", {"target": target}, kind="described", max_bytes=0).data
+                check_description(told)
+            except (RunFailure, ChannelError) as error:
                 raise HeldoutError(
-                    f"{target} could not be imported: its process ended or took longer than "
-                    f"{DESCRIBE_SECONDS:g} s; try: python -c 'import ...' by hand"
-                )
-            told = dict(reply.data)
-            told["errors"] = [sandbox.hinted(text, child.isolation) for text in told["errors"]]
-            return told
+                    f"{target} could not be imported: {error}; try: python -c 'import ...' by hand"
+                ) from error
+            hinted = [sandbox.hinted(text, child.isolation) for text in told["errors"]]
+            return {**told, "errors": hinted}
 
     def confine(self) -> None:
         """Make a sandbox that runs nothing; HeldoutError where it cannot be made."""
@@ -317,14 +316,18 @@ class LocalEngine:
     ) -> Iterator[Child]:
         """A new process; in a sandbox it may read the sources of `code`, and `folders`."""
         with self._lock:
+            if self._server is not None and not self._server.is_alive():
+                self._server.close()  # a method without a sandbox can kill it, and takes no other
+                self._server = None
             if self._server is None:
                 sweep()
                 self._server = ForkServer(self._threads)
+            server = self._server
         with contextlib.ExitStack() as stack:
             grant = None
             if isolation == "sandbox":
                 grant = stack.enter_context(RunFolder(self._sources, code, folders, device))
-            child = self._server.spawn(memory_bytes, grant)
+            child = server.spawn(memory_bytes, grant)
             stack.callback(child.close)
             with self._lock:
                 self._active.add(child)

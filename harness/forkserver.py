@@ -45,8 +45,8 @@ class Exit:
 
     code: int | None  # exit code, or None if a signal ended it
     signal: int | None
-    cpu_seconds: float  # user and system, children it waited for included
-    peak_memory_bytes: int
+    cpu_seconds: float | None  # user and system, children it waited for included
+    peak_memory_bytes: int | None
 
 
 class Child:
@@ -96,7 +96,7 @@ class Child:
                 return None
             if not packet:  # the server itself is gone, and its children with it
                 self.signal(signal.SIGKILL)  # theirs too
-                self._exit = Exit(None, signal.SIGKILL, 0.0, 0)
+                self._exit = Exit(None, signal.SIGKILL, None, None)
             else:
                 self._exit = Exit(**json.loads(packet))
         return self._exit
@@ -176,6 +176,10 @@ class ForkServer:
             )
         child.grant, child.memory_bytes = grant, memory_bytes
         return child
+
+    def is_alive(self) -> bool:
+        """Whether it can still be asked."""
+        return self._process.poll() is None
 
     def close(self) -> None:
         """End the server and every child it still has."""
