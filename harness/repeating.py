@@ -12,6 +12,7 @@ from pathlib import Path
 from harness import machine
 from harness.contract import Scenario
 from harness.engine import Job, LocalEngine
+from harness.errors import HeldoutError
 from harness.record import Record
 from harness.registry import MethodEntry
 from harness.store import Store
@@ -39,7 +40,7 @@ def differing(
     with tempfile.TemporaryDirectory(prefix="heldout-repeat-") as folder:
         report = engine.run([job], Store.open(Path(folder) / "results"), lambda _: None)
     if not report.records:
-        return [*report.errors]
+        raise HeldoutError("; ".join(report.errors))
     again = report.records[record.key]
     compared = {
         "status": (record.status, again.status),
