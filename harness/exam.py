@@ -24,7 +24,7 @@ KEPT = 8  # exams in memory at a time
 
 @dataclass(frozen=True)
 class Sheet:
-    """Inputs that a method is handed together: of one paper, or of several shuffled into each other.
+    """Inputs that a method is handed together: of one paper, or of several mixed.
 
     Where a method is not told which task inputs belong to, it must not find out by their company:
     whoever sees the inputs of one task alone can guess the task from all of them, and so rule out
@@ -137,7 +137,11 @@ class Exam:
         if self.scenario.secondary is None:
             return {}
         found = [self.scenario.secondary(o, self.papers[p].answers) for p, o in outputs.items()]
-        return {name: sum(float(f[name]) for f in found) / len(found) for name in found[0]}
+        means = {name: sum(float(f[name]) for f in found) / len(found) for name in found[0]}
+        odd = [f"{name} of {value}" for name, value in means.items() if not math.isfinite(value)]
+        if odd:
+            raise RunFailure("output", f"the outputs have a {odd[0]}")
+        return means
 
 
 def checked(outputs: Array, wanted: Outputs, count: int) -> Array:

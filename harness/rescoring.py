@@ -13,6 +13,7 @@ import numpy as np
 
 from harness import targets
 from harness.contract import Array, Scenario, Stream, Trace
+from harness.counts import allowed_samples
 from harness.errors import RunFailure
 from harness.exam import Exam, checked
 from harness.record import Prediction, Record
@@ -107,11 +108,11 @@ def _curve(record: Record, exam: Exam) -> Iterator[str]:
 def _beyond_budget(record: Record, stream: Stream) -> Iterator[str]:
     """Samples and spending beyond what the run's own budget allows."""
     budget, seen = record.spec.budget, record.cost.samples_seen
-    sizes = [len(next(iter(step.arrays.values()))) for step in stream.steps]
-    if budget["epochs"] is not None and seen is not None:
-        allowed = sum(round(budget["epochs"] * size) for size in sizes)
-        if seen > allowed:
-            yield f"it saw {seen} samples; its budget allows {allowed}"
+    allowed = allowed_samples(budget, stream.sizes)
+    if seen is not None and allowed is not None and seen > allowed:
+        yield f"it saw {seen} samples; its budget allows {allowed}"
+    if (record.cost.samples_read or 0) > sum(stream.sizes):
+        yield f"it read {record.cost.samples_read} samples; there are {sum(stream.sizes)}"
     for name, limit in budget["spend"].items():
         spent = record.cost.spent.get(name, 0)
         if spent > limit:

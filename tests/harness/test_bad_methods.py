@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from bad_methods import GALLERY, source
+from forgers import FORGERS
 
 from harness import sandbox, study
 from harness.store import Store, record_files
@@ -29,7 +30,7 @@ def alone(engine, tmp_path_factory):
     return summary.results[0].evaluation[0]
 
 
-@pytest.mark.parametrize("bad", GALLERY, ids=lambda bad: bad.name)
+@pytest.mark.parametrize("bad", [*GALLERY, *FORGERS], ids=lambda bad: bad.name)
 def test_law_6_one_record_with_a_reason_and_an_untouched_neighbour(
     bad, run, store, method_file, alone
 ):

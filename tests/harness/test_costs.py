@@ -8,13 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import counters, energy, registry, repetition, stopping, study, targets
+from harness import counters, energy, repetition, stopping, study, targets
 from harness.contract import Point
 from harness.crowd import Crowd
 from harness.engine import LocalEngine
 from harness.proctor import Outcome
 from harness.record import Cost, Failure
-from heldout_testing import PLUGIN
 
 QUALITIES = st.lists(st.sampled_from([0.0, 0.1, 0.2, 0.3]), max_size=12)
 DIRECTIONS = st.booleans()
@@ -228,19 +227,6 @@ def test_who_is_alone_is_alone():
 
 
 # --- the whole way -------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def toy(monkeypatch):
-    """The toy suite, installed beside us."""
-    monkeypatch.syspath_prepend(str(PLUGIN))
-    monkeypatch.setenv("PYTHONPATH", str(PLUGIN))
-    registry_caches = [f for f in vars(registry).values() if hasattr(f, "cache_clear")]
-    for function in registry_caches:
-        function.cache_clear()
-    yield
-    for function in registry_caches:
-        function.cache_clear()
 
 
 def evaluated(engine, store, method, **request):
