@@ -7,6 +7,7 @@ stay within the budget and the data that were handed out. Time, memory and rewar
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -112,3 +113,13 @@ def check(told: Mapping[str, int]) -> None:
             raise ChannelError(f"{amount} {name}: amounts below zero cannot be spent")
         if amount >= 1 << 62:
             raise ChannelError(f"{amount:.3g} {name}: no run spends so much")
+
+
+def size_and_hash(data: Mapping[str, Any]) -> tuple[int | None, str | None]:
+    """What the other side says of its network at the end; ChannelError if it cannot be."""
+    size, sha256 = data.get("parameters"), data.get("weights_sha256")
+    if not (size is None or (type(size) is int and 0 <= size < 1 << 62)):
+        raise ChannelError("a number of parameters that is none")
+    if not (sha256 is None or (isinstance(sha256, str) and re.fullmatch("[0-9a-f]{64}", sha256))):
+        raise ChannelError("a hash of weights that is none")
+    return size, sha256

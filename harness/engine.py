@@ -282,7 +282,12 @@ class LocalEngine:
         spec = job.spec
         memory = spec.budget["memory_bytes"] if spec.device == "cpu" else None
         code = (job.target, *exam.code)
-        with self._child(memory, spec.isolation, code, exam.folders, spec.device) as child:
+        grants: dict[str, Any] = {
+            "folders": exam.folders,
+            "device": spec.device,
+            "processes": not job.scenario.window_seconds,  # the clock of costs sees one process
+        }
+        with self._child(memory, spec.isolation, code, **grants) as child:
             outcome = examine(spec, exam, job.target, child, **how)
             outcome = replace(outcome, isolation=child.isolation)
         if failure := outcome.failure:
@@ -313,6 +318,7 @@ class LocalEngine:
         code: Sequence[str] = (),
         folders: Sequence[str] = (),
         device: str = "cpu",
+        processes: bool = True,
     ) -> Iterator[Child]:
         """A new process; in a sandbox it may read the sources of `code`, and `folders`."""
         with self._lock:
@@ -326,7 +332,8 @@ class LocalEngine:
         with contextlib.ExitStack() as stack:
             grant = None
             if isolation == "sandbox":
-                grant = stack.enter_context(RunFolder(self._sources, code, folders, device))
+                folder = RunFolder(self._sources, code, folders, device, processes=processes)
+                grant = stack.enter_context(folder)
             child = server.spawn(memory_bytes, grant)
             stack.callback(child.close)
             with self._lock:

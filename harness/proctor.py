@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from harness import seeds
+from harness import overruns, seeds
 from harness.channel import ChannelError, Message, SharedArray
 from harness.contract import Array, Point, Trace
 from harness.conversation import Conversation, Process
 from harness.counters import Counter
-from harness.counts import Counts, amounts, within
+from harness.counts import Counts, amounts, size_and_hash, within
 from harness.errors import RunFailure
 from harness.exam import Exam, checked
 from harness.forkserver import Exit
@@ -32,8 +31,6 @@ from harness.record import Cost, Failure, Isolation, Prediction, RunSpec
 from harness.stopping import is_over
 from harness.targets import SPENT
 from harness.weights import Judge
-
-OVERRUN_SHARE, OVERRUN_SECONDS = 0.1, 2.0  # of a budget in seconds: the last step, what follows it
 
 
 @dataclass(frozen=True)
@@ -131,8 +128,10 @@ class _Sitting:
             self.talk.doing = f"learn of experience {i}"
             self._learn(i)
             self._matrix.append(self._evaluate(i, final=True))
+        if self._scenario.window_seconds and not self._count_flops:
+            overruns.of_answering(self._watch)
         self.talk.doing = "finishing"
-        self._end = _size_and_hash(self.talk.ask("finish").data)
+        self._end = size_and_hash(self.talk.ask("finish").data)
 
     def _learn(self, i: int) -> None:
         """One `learn`, with evaluation points and rewards served off the clock."""
@@ -164,25 +163,14 @@ class _Sitting:
                 self.talk.send(answer.kind, answer.data, answer.arrays)
                 message = self.talk.receive()
         self._count(message, begun=i + 1)
-        self._check_seconds()
+        overruns.of_seconds(self._watch, self._limits["seconds"])
+        if self._spec.device == "cpu":
+            overruns.of_cores(self._watch, self._spec.threads)
 
     def _count(self, message: Message, begun: int) -> None:
         """Take what the other side has counted by now, `begun` experiences having begun."""
         self._counts = Counts.told(message.data, self._counts)
         self._counts.hold_to(self._limits, self._stream.sizes[:begun])
-
-    def _check_seconds(self) -> None:
-        """RunFailure where training took longer, by our clock, than a budget in seconds allows.
-
-        The iterator in the method's process ends in time by a clock that a method could stop.
-        """
-        limit, taken = self._limits["seconds"], self._watch.train_seconds
-        if limit is not None and taken > limit * (1 + OVERRUN_SHARE) + OVERRUN_SECONDS:
-            raise RunFailure(
-                "budget",
-                f"trained for {taken:.1f} s; the budget allows {limit:g} s: end `learn` when "
-                "`batches` ends",
-            )
 
     def _stopped_early(self, i: int) -> bool:
         patience = self._limits["patience"]
@@ -385,16 +373,6 @@ def _judging(what: str) -> Iterator[None]:
         raise RunFailure(
             "output", f"{what} could not be judged ({type(error).__name__}: {text})"
         ) from error
-
-
-def _size_and_hash(data: Mapping[str, Any]) -> tuple[int | None, str | None]:
-    """What the other side says of its network at the end, if it can be stored."""
-    size, sha256 = data.get("parameters"), data.get("weights_sha256")
-    if not (size is None or (type(size) is int and 0 <= size < 1 << 62)):
-        raise ChannelError("a number of parameters that is none")
-    if not (sha256 is None or (isinstance(sha256, str) and re.fullmatch("[0-9a-f]{64}", sha256))):
-        raise ChannelError("a hash of weights that is none")
-    return size, sha256
 
 
 def _prediction(i: int, j: int, outputs: Array) -> Prediction:
