@@ -91,6 +91,8 @@ def _curve(record: Record, exam: Exam) -> Iterator[str]:
     if sorted(last) != list(range(steps)):
         yield "its curve lacks an experience"
         return
+    if len(record.curve) > steps * exam.scenario.points:
+        yield f"its curve has {len(record.curve)} points; it was looked at less often"
     if exam.stream.validation is None:
         for i, row in enumerate(record.quality_matrix):
             mean = float(np.mean(row[: i + 1] if tests == steps else row))
