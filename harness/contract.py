@@ -288,11 +288,6 @@ class Stream:
     judge: Any = None
     """What `Scenario.measure` needs beside the tests, e.g. the true reward; never handed out."""
 
-    @property
-    def sizes(self) -> list[int]:
-        """How many samples each experience has."""
-        return [len(next(iter(step.arrays.values()))) for step in self.steps]
-
 
 @dataclass(frozen=True)
 class Point:

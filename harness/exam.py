@@ -51,6 +51,11 @@ class Exam:
         return tuple(tuple(SharedArray(a) for a in s.arrays.values()) for s in self.stream.steps)
 
     @property
+    def sizes(self) -> list[int]:
+        """How many samples each experience has."""
+        return [len(next(iter(step.arrays.values()))) for step in self.stream.steps]
+
+    @property
     def papers(self) -> tuple[Test, ...]:
         """What is judged: the tests, and the validation set, if there is one, as the last."""
         validation = self.stream.validation

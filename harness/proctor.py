@@ -170,7 +170,7 @@ class _Sitting:
     def _count(self, message: Message, begun: int) -> None:
         """Take what the other side has counted by now, `begun` experiences having begun."""
         self._counts = Counts.told(message.data, self._counts)
-        self._counts.hold_to(self._limits, self._stream.sizes[:begun])
+        self._counts.hold_to(self._limits, self._exam.sizes[:begun])
 
     def _stopped_early(self, i: int) -> bool:
         patience = self._limits["patience"]
