@@ -16,6 +16,7 @@ import mmap
 import os
 import socket
 import weakref
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -92,7 +93,11 @@ class Channel:
         data: Mapping[str, Any] | None = None,
         arrays: Sequence[Array | SharedArray] = (),
     ) -> None:
-        """Send one message; raises BrokenPipeError when the other end is gone."""
+        """Send one message; raises BrokenPipeError when the other end is gone.
+
+        An end that is not trusted and reads nothing raises ChannelError when no more fits in: it
+        could hold us for ever.
+        """
         shared = [a if isinstance(a, SharedArray) else SharedArray(a) for a in arrays]
         head = {
             "kind": kind,
@@ -102,7 +107,12 @@ class Channel:
         packet = json.dumps(head).encode()
         if len(packet) > MAX_PACKET or len(shared) > MAX_ARRAYS:
             raise ChannelError(f"message {kind!r} is too large ({len(packet)} bytes)")
-        socket.send_fds(self.socket, [packet], [a.fd for a in shared])
+        passed = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [a.fd for a in shared]))]
+        try:
+            flags = 0 if self._trusting else socket.MSG_DONTWAIT
+            self.socket.sendmsg([packet], passed if shared else [], flags)
+        except BlockingIOError as error:
+            raise ChannelError("the other end does not read what it is sent") from error
 
     def receive(self, max_bytes: int = 1 << 34) -> Message | None:
         """The next message, waiting for it; None when the other end has gone.

@@ -141,6 +141,11 @@ def _choice(
         told, found = getattr(selection.cost, name), getattr(cost, name)
         if told != found:
             yield f"{label}: its tuning cost {told} {name}, its tuning runs say {found}; {again}"
+    for name in ("seconds", "cpu_seconds", "energy_joules"):
+        told, found = getattr(selection.cost, name), getattr(cost, name)
+        same = told == found or (told and found and isclose(told, found, rel_tol=TOLERANCE))
+        if not same:
+            yield f"{label}: its tuning cost {told} {name}, its tuning runs say {found}; {again}"
     if selection.failed_trials != scores.count(None):
         yield f"{label}: {scores.count(None)} of its trials failed, not {selection.failed_trials}"
 

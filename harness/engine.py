@@ -18,22 +18,26 @@ from typing import Any, Literal
 
 from harness import counters as hardware_counters
 from harness import machine, repetition, sandbox, targets
+from harness.channel import ChannelError
 from harness.contract import Scenario
+from harness.conversation import Conversation
 from harness.counters import Counter, idle_watts
 from harness.crowd import Crowd
 from harness.energy import HardwareModel, Probe, measured
-from harness.errors import HeldoutError
+from harness.errors import HeldoutError, RunFailure
 from harness.exam import Exam, Exams
 from harness.forkserver import ServerEndedError
 from harness.inline import InlineProcess
+from harness.loading import check_description
 from harness.proctor import Outcome, examine
-from harness.record import Isolation, Record, RunSpec, Selection
+from harness.record import Cost, Failure, Isolation, Record, RunSpec, Selection
 from harness.store import Store, WriteError
 from harness.supervisor import StoppedError, Supervisor
 from harness.weights import warm_up
 
 DESCRIBE_SECONDS = 120.0  # to import a method's file, large libraries included
 LEAVING_SECONDS = 1.0  # that workers get on Ctrl-C to clean up; a data set may be loading
+DESCRIBE_BYTES = 8 << 30  # of memory, for the same
 
 
 @dataclass(frozen=True)
@@ -110,23 +114,18 @@ class LocalEngine:
         this machine allows.
         """
         level = isolation or sandbox.strongest()
-        with self._supervisor.child(None, level, (target,)) as child:
-            child.channel.socket.settimeout(DESCRIBE_SECONDS)
-            child.channel.send("describe", {"target": target})
+        with self._supervisor.child(DESCRIBE_BYTES, level, (target,)) as child:
+            talk = Conversation(child, DESCRIBE_SECONDS)
+            talk.doing = "its import"
             try:
-                reply = child.channel.receive(max_bytes=0)
-            except TimeoutError:
-                reply = None
-            if reply is not None and reply.kind == "failed":
-                raise HeldoutError(f"{target} cannot be described: {reply.data.get('reason')}")
-            if reply is None or reply.kind != "described":
+                told = talk.ask("describe", {"target": target}, kind="described", max_bytes=0).data
+                check_description(told)
+            except (RunFailure, ChannelError) as error:
                 raise HeldoutError(
-                    f"{target} could not be imported: its process ended or took longer than "
-                    f"{DESCRIBE_SECONDS:g} s; try: python -c 'import ...' by hand"
-                )
-            told = dict(reply.data)
-            told["errors"] = [sandbox.hinted(text, child.isolation) for text in told["errors"]]
-            return told
+                    f"{target} could not be imported: {error}; try: python -c 'import ...' by hand"
+                ) from error
+            hinted = [sandbox.hinted(text, child.isolation) for text in told["errors"]]
+            return {**told, "errors": hinted}
 
     def confine(self) -> None:
         """Make a sandbox that runs nothing; HeldoutError where it cannot be made."""
@@ -250,12 +249,22 @@ class LocalEngine:
         began = _now()
         try:
             outcome = self._all_passes(job, exam)
-        except ServerEndedError:  # no fault of the run's: once more, with a new server
-            outcome = self._all_passes(job, exam)
+        except ServerEndedError:  # no fault of the run's, as it seems: a new server
+            outcome = self._once_more(job, exam)
         record = self._record(job, outcome, began)
         if not store.put(record):
             record = store.get(job.spec) or record
         return Event("finished", job, record)
+
+    def _once_more(self, job: Job, exam: Exam) -> Outcome:
+        """The same after the fork server has died; without a sandbox a method can kill it."""
+        try:
+            return self._all_passes(job, exam)
+        except ServerEndedError:
+            if job.spec.isolation == "sandbox":
+                raise
+        words = "the fork server died twice under this run; a method leaves other processes alone"
+        return Outcome(Cost(), failure=Failure("killed", words, ""))
 
     def _all_passes(self, job: Job, exam: Exam) -> Outcome:
         """The run, and what further passes over it add where the scenario is about cost."""
@@ -285,9 +294,12 @@ class LocalEngine:
         spec = job.spec
         memory = spec.budget["memory_bytes"] if spec.device == "cpu" else None
         code = (job.target, *exam.code)
-        with self._supervisor.child(
-            memory, spec.isolation, code, exam.folders, spec.device
-        ) as child:
+        grants: dict[str, Any] = {
+            "folders": exam.folders,
+            "device": spec.device,
+            "processes": not job.scenario.window_seconds,  # the clock of costs sees one process
+        }
+        with self._supervisor.child(memory, spec.isolation, code, **grants) as child:
             outcome = examine(spec, exam, job.target, child, **how)
             outcome = replace(outcome, isolation=child.isolation)
         if failure := outcome.failure:

@@ -26,7 +26,7 @@ KEPT_SHARE = 0.25  # of the memory that is free: what those kept may take
 
 @dataclass(frozen=True)
 class Sheet:
-    """Inputs that a method is handed together: of one paper, or of several, all shuffled.
+    """Inputs that a method is handed together: of one paper, or of several mixed.
 
     Where a method is not told which task inputs belong to, it must not find out by their company:
     whoever sees the inputs of one task alone can guess the task from all of them, and so rule out
@@ -73,6 +73,11 @@ class Exam:
         shared = {a for arrays in (*self.steps, self.inputs) for a in arrays}
         shared |= {sheet.inputs for sheet in self.sheets}
         return sum(a.size_bytes for a in shared) + sum(t.inputs.nbytes for t in self.papers)
+
+    @property
+    def sizes(self) -> list[int]:
+        """How many samples each experience has."""
+        return [len(next(iter(step.arrays.values()))) for step in self.stream.steps]
 
     @property
     def papers(self) -> tuple[Test, ...]:
@@ -163,7 +168,11 @@ class Exam:
         if self.scenario.secondary is None:
             return {}
         found = [self.scenario.secondary(o, self.papers[p].answers) for p, o in outputs.items()]
-        return {name: sum(float(f[name]) for f in found) / len(found) for name in found[0]}
+        means = {name: sum(float(f[name]) for f in found) / len(found) for name in found[0]}
+        odd = [f"{name} of {value}" for name, value in means.items() if not math.isfinite(value)]
+        if odd:
+            raise RunFailure("output", f"the outputs have a {odd[0]}")
+        return means
 
 
 def checked(outputs: Array, wanted: Outputs, count: int) -> Array:

@@ -16,9 +16,8 @@ import torch
 from torch import Tensor
 
 from harness.contract import Budget
+from harness.counts import MAX_NAMES, is_name
 from harness.errors import RunFailure
-
-MAX_NAMES = 100  # of what a method counts itself
 
 Oracle = Callable[[Tensor, Tensor], Tensor]
 
@@ -54,6 +53,9 @@ class Ledger:
 def _check_names(spent: Mapping[str, int]) -> None:
     if len(spent) > MAX_NAMES:
         raise RunFailure("contract", f"spend() was given more than {MAX_NAMES} names; use few")
+    odd = next((name for name in spent if not is_name(name)), None)
+    if odd is not None:
+        raise RunFailure("contract", f"spend() was given the name {odd[:40]!r}; use a word")
 
 
 def _whole(name: str, amount: int) -> int:

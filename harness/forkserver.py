@@ -53,8 +53,8 @@ class Exit:
 
     code: int | None  # exit code, or None if a signal ended it
     signal: int | None
-    cpu_seconds: float  # user and system, children it waited for included
-    peak_memory_bytes: int
+    cpu_seconds: float | None  # user and system, children it waited for included
+    peak_memory_bytes: int | None
 
 
 class Child:
@@ -106,7 +106,7 @@ class Child:
             if not packet:  # the server itself is gone, and its children with it
                 self.signal(signal.SIGKILL)  # theirs too
                 self.orphaned = True
-                self._exit = Exit(None, signal.SIGKILL, 0.0, 0)
+                self._exit = Exit(None, signal.SIGKILL, None, None)
             else:
                 self._exit = Exit(**json.loads(packet))
         return self._exit

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import shutil
 import tempfile
 from collections.abc import Iterable
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from harness import cache
 from harness.contract import Array, DataSource
 from harness.data import locate, samples
 from harness.errors import DataError
@@ -30,11 +30,6 @@ class Images:
     fingerprint: str  # of the files they come from
 
 
-def cache_folder() -> Path:
-    """Where generated and decoded data is kept: HELDOUT_CACHE, else ~/.cache/heldout."""
-    return Path(os.environ.get("HELDOUT_CACHE") or Path.home() / ".cache" / "heldout")
-
-
 def load(source: DataSource, split: str, size: int | None = None) -> Images:
     """The images of a split and their labels.
 
@@ -47,7 +42,7 @@ def load(source: DataSource, split: str, size: int | None = None) -> Images:
     copy = locate(source, split)
     content = copy.fingerprint()
     scaled = "" if size is None else f"-{size}"
-    folder = cache_folder() / f"images-{_FORMAT}-{content[:32]}{scaled}"
+    folder = cache.folder() / f"images-{_FORMAT}-{content[:32]}{scaled}"
     found = _mapped(folder)
     if found is None:
         pixels, labels = _decoded(source, copy.files[0], samples(copy), size)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import space as spaces
+from harness.channel import ChannelError
 from harness.contract import Call
 from harness.errors import HeldoutError
 
@@ -141,6 +142,22 @@ def describe(target: str) -> dict[str, Any]:
         "own_model": bool(getattr(method, "own_model", False)),
         "file": inspect.getsourcefile(method),
     }
+
+
+def check_description(told: Mapping[str, Any]) -> None:
+    """ChannelError for what `describe` never says: a method's file can answer in its place."""
+    fields, errors = told.get("fields", {}), told.get("errors")
+    sound = isinstance(errors, list) and all(isinstance(text, str) for text in errors)
+    if sound and not errors:
+        try:
+            spaces.from_json(told["space"])
+            sound = _is_names(told["requires"]) and isinstance(told["own_model"], bool)
+            values = [(kind, value) for kind, value in fields.values()]
+            sound = sound and all(type(value).__name__ == kind for kind, value in values)
+        except (LookupError, TypeError, ValueError, AttributeError, HeldoutError):
+            sound = False
+    if not sound:
+        raise ChannelError("it describes itself as no method can")
 
 
 def _is_names(values: Any) -> bool:

@@ -6,20 +6,22 @@ failing into a reason. What it returns is all that a record says about the outco
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from harness import seeds
+from harness import overruns, seeds
 from harness.channel import ChannelError, Message, SharedArray
 from harness.contract import Array, Point, Trace
 from harness.conversation import Conversation, Process
 from harness.counters import Counter
+from harness.counts import Counts, amounts, size_and_hash, within
 from harness.errors import RunFailure
 from harness.exam import Exam, checked
 from harness.forkserver import Exit
@@ -29,9 +31,6 @@ from harness.record import Cost, Failure, Isolation, Prediction, RunSpec
 from harness.stopping import is_over
 from harness.targets import SPENT
 from harness.weights import Judge
-
-FLOPS = ("train_flops", "predict_flops")
-OVERRUN_SHARE, OVERRUN_SECONDS = 0.1, 2.0  # of a budget in seconds: the last step, what follows it
 
 
 @dataclass(frozen=True)
@@ -103,12 +102,12 @@ class _Sitting:
         self._measures: dict[str, float] = {}  # at the last point
         self._predict_spent: dict[str, int] = {}  # by the last evaluation
         self._handed_out: set[int] = set()
-        self._counts: dict[str, Any] = {}
+        self._counts: Counts | None = None  # as the other side tells them
         self._reward_calls = 0
         self._matrix: list[list[float]] = []
         self._untrained: list[float] | None = None
         self._predictions: list[Prediction] = []
-        self._end: Mapping[str, Any] = {}
+        self._end: tuple[int | None, str | None] = (None, None)  # parameters, SHA-256 of weights
         self._start_memory: int | None = None
         self.curve: list[Point] = []
 
@@ -124,13 +123,15 @@ class _Sitting:
         self.talk.ask("load", {"target": target, "setting": dict(self._spec.setting)})
         self.talk.doing = "start"
         with self._watch.training():
-            self._counts = _counted(self.talk.ask("go"))
+            self._count(self.talk.ask("go"), begun=0)
         for i in range(len(self._stream.steps)):
             self.talk.doing = f"learn of experience {i}"
             self._learn(i)
             self._matrix.append(self._evaluate(i, final=True))
+        if self._scenario.window_seconds and not self._count_flops:
+            overruns.of_answering(self._watch)
         self.talk.doing = "finishing"
-        self._end = self.talk.ask("finish").data
+        self._end = size_and_hash(self.talk.ask("finish").data)
 
     def _learn(self, i: int) -> None:
         """One `learn`, with evaluation points and rewards served off the clock."""
@@ -145,12 +146,15 @@ class _Sitting:
         with self._watch.training():
             self.talk.send("learn", request, self._exam.steps[i])
             message = self.talk.receive()
+        points = self._scenario.points - 1  # left; the one at the end is ours to call
         while message.kind != "learned":
-            if message.kind == "point":
-                self._counts = _counted(message)
+            if message.kind == "point" and points > 0:
+                self._count(message, begun=i + 1)
                 self._evaluate(i, final=False)
                 self.talk.doing = f"learn of experience {i}"
-                answer = Message("stop" if self._stopped_early(i) else "go on")
+                stopped = self._stopped_early(i)
+                points = 0 if stopped else points - 1
+                answer = Message("stop" if stopped else "go on")
             elif message.kind == "reward" and step.oracle is not None:
                 answer = self._rewarded(step.oracle, message)
             else:
@@ -158,21 +162,15 @@ class _Sitting:
             with self._watch.training():
                 self.talk.send(answer.kind, answer.data, answer.arrays)
                 message = self.talk.receive()
-        self._counts = _counted(message)
-        self._check_seconds()
+        self._count(message, begun=i + 1)
+        overruns.of_seconds(self._watch, self._limits["seconds"])
+        if self._spec.device == "cpu":
+            overruns.of_cores(self._watch, self._spec.threads)
 
-    def _check_seconds(self) -> None:
-        """RunFailure where training took longer, by our clock, than a budget in seconds allows.
-
-        The iterator in the method's process ends in time by a clock that a method could stop.
-        """
-        limit, taken = self._limits["seconds"], self._watch.train_seconds
-        if limit is not None and taken > limit * (1 + OVERRUN_SHARE) + OVERRUN_SECONDS:
-            raise RunFailure(
-                "budget",
-                f"trained for {taken:.1f} s; the budget allows {limit:g} s: end `learn` when "
-                "`batches` ends",
-            )
+    def _count(self, message: Message, begun: int) -> None:
+        """Take what the other side has counted by now, `begun` experiences having begun."""
+        self._counts = Counts.told(message.data, self._counts)
+        self._counts.hold_to(self._limits, self._exam.sizes[:begun])
 
     def _stopped_early(self, i: int) -> bool:
         patience = self._limits["patience"]
@@ -184,12 +182,16 @@ class _Sitting:
         if len(message.arrays) != 2 or any(array.ndim < 1 for array in message.arrays):
             raise ChannelError("a reward request without prompts and completions")
         prompts, completions = message.arrays
+        if len(prompts) != len(completions):  # each is paid for
+            raise ChannelError(f"{len(prompts)} prompts with {len(completions)} completions")
         self._reward_calls += len(prompts)
         limit = self._limits["spend"].get("reward_calls")
         if limit is not None and self._reward_calls > limit:
             reason = f"asked for {self._reward_calls} rewards; the budget allows {limit}"
             return Message("refused", {"reason": reason})
-        return Message("rewarded", {}, (np.asarray(oracle(prompts, completions), np.float32),))
+        with _judging(f"completions {completions.dtype} {completions.shape}"):
+            rewards = np.asarray(oracle(prompts, completions), np.float32)
+        return Message("rewarded", {}, (rewards,))
 
     def _evaluate(self, i: int, *, final: bool) -> list[float]:
         """Quality of every test now; one more point of the curve, and stored predictions."""
@@ -199,7 +201,9 @@ class _Sitting:
             with self._watch.predicting():
                 room = memory_available() // 2
                 delivered = self.talk.ask("deliver", kind="delivered", max_bytes=room)
-            met = self._judge.take(delivered, required=final and i == len(self._stream.steps) - 1)
+            last = final and i == len(self._stream.steps) - 1
+            with _judging("the delivered weights"):
+                met = self._judge.take(delivered, required=last)
         self._predict_spent = {}
         tests = range(len(self._stream.tests))
         shown = tests[: i + 1] if len(tests) == len(self._stream.steps) else tests
@@ -212,17 +216,17 @@ class _Sitting:
             self._predictions += [_prediction(i, j, outputs[j]) for j in tests]
         secondary = self._exam.secondary({j: outputs[j] for j in shown})
         self._measures = {**self._judge.measures(), **secondary}
-        counts, watch = self._counts, self._watch
+        counts, watch = self._counts or Counts(), self._watch
         self.curve.append(
             Point(
                 i,
-                counts["samples_seen"],
+                counts.samples_seen,
                 watch.train_seconds,
                 watch.train_cpu_seconds,
                 float(np.mean([quality[j] for j in shown])),
                 met,
                 {**self._measures, **{SPENT + name: float(n) for name, n in self._spent().items()}},
-                counts["train_flops"],
+                counts.train_flops,
                 math.fsum(watch.train_joules.values()) if watch.train_joules else None,
             )
         )
@@ -249,8 +253,9 @@ class _Sitting:
     def _delivered_outputs(self, j: int) -> Array:
         self.talk.doing = f"predict on test {j}"
         count = len(self._exam.papers[j].inputs)
-        outputs = checked(self._judge.predict(j), self._scenario.outputs, count)
-        return self._exam.unshuffled(j, outputs)
+        with _judging("the delivered network"):
+            outputs = self._judge.predict(j)
+        return self._exam.unshuffled(j, checked(outputs, self._scenario.outputs, count))
 
     def _predict(
         self, verb: str, number: int, paper: int, arrays: Sequence[SharedArray], **more: Any
@@ -301,22 +306,17 @@ class _Sitting:
 
     def _book_predicting(self, reply: Message) -> None:
         """Count what answering has spent in this evaluation; RunFailure past its limit."""
-        try:
-            spent = {f"predict_{n}": int(amount) for n, amount in reply.data["spent"].items()}
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise ChannelError(f"spending that is no number ({error})") from error
-        _check_amounts(spent)
-        for name, amount in spent.items():
-            total = self._predict_spent[name] = self._predict_spent.get(name, 0) + amount
-            limit = self._limits["spend"].get(name)
-            if limit is not None and total > limit:
-                raise RunFailure("budget", f"spent {total} {name}; the budget allows {limit}")
+        for name, amount in amounts(reply.data.get("spent")).items():
+            told = f"predict_{name}"
+            self._predict_spent[told] = self._predict_spent.get(told, 0) + amount
+        within(self._limits, self._predict_spent)
 
     # --- the end -----------------------------------------------------------------------------
 
     def cost(self, wall_seconds: float, ended: Exit | None) -> Cost:
         """What the run spent."""
-        watch, counts, seconds = self._watch, self._counts, self._limits["seconds"]
+        watch, seconds = self._watch, self._limits["seconds"]
+        counts = vars(self._counts) if self._counts else {}
         return Cost(
             wall_seconds=wall_seconds,
             cpu_seconds=ended.cpu_seconds if ended else None,
@@ -324,19 +324,19 @@ class _Sitting:
             train_cpu_seconds=watch.train_cpu_seconds,
             predict_seconds=watch.predict_seconds,
             predict_cpu_seconds=watch.predict_cpu_seconds,
-            peak_memory_bytes=ended.peak_memory_bytes or None if ended else None,
+            peak_memory_bytes=ended.peak_memory_bytes if ended else None,
             start_memory_bytes=self._start_memory,
             samples_seen=counts.get("samples_seen"),
             samples_read=counts.get("samples_read"),
             spent=self._spent(),
-            train_flops=self._counts.get("train_flops"),
-            predict_flops=self._counts.get("predict_flops"),
+            train_flops=counts.get("train_flops"),
+            predict_flops=counts.get("predict_flops"),
             energy_components=dict(watch.train_joules),
             overrun_seconds=None if seconds is None else max(0.0, watch.train_seconds - seconds),
         )
 
     def _spent(self) -> dict[str, int]:
-        spent = {str(k): int(v) for k, v in dict(self._counts.get("spent", {})).items()}
+        spent = dict(self._counts.spent) if self._counts else {}
         spent |= {"reward_calls": self._reward_calls} if self._reward_calls else {}
         return spent | self._predict_spent
 
@@ -356,33 +356,23 @@ class _Sitting:
             metrics={name: float(v) for name, v in self._scenario.metrics(trace).items()},
             curve=tuple(self.curve),
             predictions=tuple(self._predictions),
-            parameters=self._judge.parameters or self._end.get("parameters"),
-            weights_sha256=self._judge.sha256 or self._end.get("weights_sha256"),
+            parameters=self._judge.parameters or self._end[0],
+            weights_sha256=self._judge.sha256 or self._end[1],
         )
 
 
-def _counted(message: Message) -> dict[str, Any]:
-    """What the method's process says it has counted, if those are numbers."""
-    data = message.data
+@contextlib.contextmanager
+def _judging(what: str) -> Iterator[None]:
+    """A suite's own code looks at what a method gave: where it cannot cope, the run has failed."""
     try:
-        spent = {str(name): int(amount) for name, amount in data["spent"].items()}
-        read = {name: int(data[name]) for name in ("samples_seen", "samples_read")}
-        flops = {n: None if data[n] is None else int(data[n]) for n in FLOPS}
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise ChannelError(f"counts that are no numbers ({error})") from error
-    _check_amounts({**spent, **read, **{n: amount or 0 for n, amount in flops.items()}})
-    if flops["train_flops"] is not None:
-        flops["train_flops"] += spent.get("uncounted_flops", 0)
-    return {**read, **flops, "spent": spent}
-
-
-def _check_amounts(amounts: Mapping[str, int]) -> None:
-    """Nobody gives back what was spent, and no column holds more than 63 bits."""
-    for name, amount in amounts.items():
-        if amount < 0:
-            raise ChannelError(f"{amount} {name}: amounts below zero cannot be spent")
-        if amount >= 1 << 62:
-            raise ChannelError(f"{amount:.3g} {name}: no run spends so much")
+        yield
+    except (RunFailure, ChannelError):
+        raise
+    except Exception as error:
+        text = str(error).partition("\n")[0][:400]
+        raise RunFailure(
+            "output", f"{what} could not be judged ({type(error).__name__}: {text})"
+        ) from error
 
 
 def _prediction(i: int, j: int, outputs: Array) -> Prediction:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from harness import machine
 from harness.contract import Scenario
 from harness.engine import Job, LocalEngine
+from harness.errors import HeldoutError
 from harness.record import Record
 from harness.registry import MethodEntry
 from harness.store import Store
@@ -39,16 +41,31 @@ def differing(
     with tempfile.TemporaryDirectory(prefix="heldout-repeat-") as folder:
         report = engine.run([job], Store.open(Path(folder) / "results"), lambda _: None)
     if not report.records:
-        return [*report.errors]
+        raise HeldoutError("; ".join(report.errors))
     again = report.records[record.key]
     compared = {
         "status": (record.status, again.status),
         "predictions": (record.predictions, again.predictions),
         "quality": (record.quality_matrix, again.quality_matrix),
         "weights": (record.weights_sha256, again.weights_sha256),
-        "samples seen": (record.cost.samples_seen, again.cost.samples_seen),
+        "samples": (_samples(record), _samples(again)),
+        "spending": (record.cost.spent, again.cost.spent),
+        "curve": (_curve(record), _curve(again)),
+        "parameters": (record.parameters, again.parameters),
     }
     return [name for name, (before, now) in compared.items() if before != now]
+
+
+def _samples(record: Record) -> tuple[int | None, int | None]:
+    return record.cost.samples_seen, record.cost.samples_read
+
+
+def _curve(record: Record) -> list[tuple[Any, ...]]:
+    """What a run comes to on its way, times and energy left out."""
+    return [
+        (p.experience, p.samples_seen, p.quality, p.constraint_met, p.measures, p.train_flops)
+        for p in record.curve
+    ]
 
 
 def _versions(libraries: Mapping[str, str]) -> str:

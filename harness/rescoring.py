@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from harness import targets
 from harness.contract import Array, Scenario, Stream, Trace
+from harness.counts import allowed_samples
 from harness.errors import RunFailure
 from harness.exam import Exam, checked
 from harness.record import Prediction, Record
@@ -52,7 +53,7 @@ def from_predictions(record: Record, exam: Exam) -> Iterator[str]:
     if exam.stream.validation is None:
         found = exam.secondary({j: answered[steps - 1, j] for j in range(tests)})
         yield from _differing(found, record.curve[-1].measures if record.curve else {})
-    yield from _beyond_budget(record, exam.stream)
+    yield from _beyond_budget(record, exam.sizes)
 
 
 def from_matrix(record: Record, scenario: Scenario) -> Iterator[str]:
@@ -90,6 +91,8 @@ def _curve(record: Record, exam: Exam) -> Iterator[str]:
     if sorted(last) != list(range(steps)):
         yield "its curve lacks an experience"
         return
+    if len(record.curve) > steps * exam.scenario.points:
+        yield f"its curve has {len(record.curve)} points; it was looked at less often"
     if exam.stream.validation is None:
         for i, row in enumerate(record.quality_matrix):
             mean = float(np.mean(row[: i + 1] if tests == steps else row))
@@ -104,14 +107,14 @@ def _curve(record: Record, exam: Exam) -> Iterator[str]:
         yield "its curve took longer than its training"
 
 
-def _beyond_budget(record: Record, stream: Stream) -> Iterator[str]:
+def _beyond_budget(record: Record, sizes: Sequence[int]) -> Iterator[str]:
     """Samples and spending beyond what the run's own budget allows."""
     budget, seen = record.spec.budget, record.cost.samples_seen
-    sizes = [len(next(iter(step.arrays.values()))) for step in stream.steps]
-    if budget["epochs"] is not None and seen is not None:
-        allowed = sum(round(budget["epochs"] * size) for size in sizes)
-        if seen > allowed:
-            yield f"it saw {seen} samples; its budget allows {allowed}"
+    allowed = allowed_samples(budget, sizes)
+    if seen is not None and allowed is not None and seen > allowed:
+        yield f"it saw {seen} samples; its budget allows {allowed}"
+    if (record.cost.samples_read or 0) > sum(sizes):
+        yield f"it read {record.cost.samples_read} samples; there are {sum(sizes)}"
     for name, limit in budget["spend"].items():
         spent = record.cost.spent.get(name, 0)
         if spent > limit:

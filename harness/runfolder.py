@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import stat
 import subprocess
 import tempfile
 import threading
@@ -49,9 +50,15 @@ class RunFolder:
     """The folder of one run: links to its sources, and its scratch. A context manager."""
 
     def __init__(
-        self, sources: Sources, targets: Iterable[str], folders: Iterable[str], device: str
+        self,
+        sources: Sources,
+        targets: Iterable[str],
+        folders: Iterable[str],
+        device: str,
+        *,
+        processes: bool,
     ) -> None:
-        """`targets` name the code of the run; see `harness.loading.source_of`.
+        """`targets` name the code of the run; see `harness.loading.source_of` and `Grant`.
 
         Raises HeldoutError where no temporary folder can be made.
         """
@@ -81,6 +88,7 @@ class RunFolder:
             files=tuple(sorted(map(str, files))),
             folders=tuple(folders),
             accelerators=device != "cpu",
+            processes=processes,
         )
 
     def __enter__(self) -> Grant:
@@ -149,22 +157,27 @@ def _link(root: Path, sources: Iterable[Path], modules: Path) -> set[Path]:
 
 def excess(grant: Grant, pid: int, memory_bytes: int | None) -> tuple[str, str] | None:
     """What a run has taken beyond its share, as (kind of failure, words); None if nothing."""
-    if words := _disk_excess(grant.scratch):
+    processes = list(_group(pid))
+    nameless = dict(entry for process in processes for entry in _nameless(process))
+    on_disk = sum(size for in_memory, size in nameless.values() if not in_memory)
+    if words := _disk_excess(grant.scratch, on_disk):
         return "disk", words
     if memory_bytes is not None:
-        sizes = list(_memory(pid))
-        if len(sizes) > 1 and sum(sizes) > memory_bytes:  # one alone has its limit by setrlimit(2)
-            used, allowed = sum(sizes) / 1e9, memory_bytes / 1e9
+        sizes = [size for process in processes for size in _memory(process)]
+        shared = sum(size for in_memory, size in nameless.values() if in_memory)
+        held = shared + (sum(sizes) if len(sizes) > 1 else 0)  # one has its limit by setrlimit(2)
+        if held > memory_bytes:
+            used, allowed = held / 1e9, memory_bytes / 1e9
             words = f"held {used:.1f} GB in {len(sizes)} processes; {allowed:.1f} GB are allowed"
             return "memory", words
     return None
 
 
-def _disk_excess(scratch: str) -> str:
+def _disk_excess(scratch: str, used: int) -> str:
+    """`used`: bytes on disk that have no name any more."""
     closed: list[OSError] = []
-    used = 0
-    for folder, _, names in os.walk(scratch, onerror=closed.append):
-        for name in names:
+    for folder, folders, names in os.walk(scratch, onerror=closed.append):
+        for name in (*folders, *names):
             with contextlib.suppress(OSError):  # it has gone meanwhile
                 used += max(Path(folder, name).lstat().st_blocks * 512, BLOCK)
         if used > SCRATCH_BYTES:
@@ -176,11 +189,28 @@ def _disk_excess(scratch: str) -> str:
     return ""
 
 
-def _memory(group: int) -> Iterator[int]:
-    """Bytes of every process of a group, shared pages by their share (Pss, proc(5))."""
+def _group(group: int) -> Iterator[str]:
+    """The folder in /proc of every process of a group."""
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():
-            with contextlib.suppress(OSError, IndexError):  # it has ended
+            with contextlib.suppress(OSError):  # it has ended
                 if os.getpgid(int(entry.name)) == group:
-                    text = Path(entry.path, "smaps_rollup").read_text()
-                    yield int(text.partition("\nPss:")[2].split()[0]) * 1024
+                    yield entry.path
+
+
+def _memory(process: str) -> Iterator[int]:
+    """Bytes of a process, shared pages by their share (Pss, proc(5)); none if it has ended."""
+    with contextlib.suppress(OSError, IndexError):
+        text = Path(process, "smaps_rollup").read_text()
+        yield int(text.partition("\nPss:")[2].split()[0]) * 1024
+
+
+def _nameless(process: str) -> Iterator[tuple[tuple[int, int], tuple[bool, int]]]:
+    """Open files that no folder shows: (device, inode) -> (whether in memory alone, bytes)."""
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(f"{process}/fd"):
+            with contextlib.suppress(OSError):  # closed meanwhile
+                found = entry.stat()
+                if stat.S_ISREG(found.st_mode) and not found.st_nlink:
+                    in_memory = str(Path(entry.path).readlink()).startswith("/memfd:")
+                    yield (found.st_dev, found.st_ino), (in_memory, found.st_blocks * 512)

@@ -72,6 +72,7 @@ class Grant:
     files: tuple[str, ...]  # source files
     folders: tuple[str, ...] = ()  # pretrained models that the scenario names
     accelerators: bool = False
+    processes: bool = True  # whether it may start any beside itself
 
 
 # --- our side ------------------------------------------------------------------------------------
@@ -141,7 +142,8 @@ def hinted(reason: str, isolation: Isolation) -> str:
         return reason
     return (
         f"{reason}; in a sandbox a method reads its own source files and installed libraries, "
-        "and writes to its working folder, nothing else (--isolation process lifts that)"
+        "and writes to its working folder, nothing else; where cost is judged it starts no process "
+        "(--isolation process lifts that)"
     )
 
 
@@ -204,7 +206,7 @@ def enter(
     if ruleset is not None:
         syscalls.restrict(ruleset)
     _settle(grant)
-    may_fork = user is not None or os.geteuid() != 0
+    may_fork = grant.processes and (user is not None or os.geteuid() != 0)
     scoped = ruleset is not None and syscalls.signals_scoped()
     code = seccomp.program(os.getpid(), may_fork=may_fork, signals_scoped=scoped)
     syscalls.filter_calls(code)

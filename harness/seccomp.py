@@ -74,6 +74,7 @@ CLONE_THREAD = 0x10000
 _CLONE_PARENT = 0x8000
 _CLONE_NEW = 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000 | 0x20000
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4  # who may look at its /proc files: that is how memory is counted
 _SET_OWNER = (8, 15)  # F_SETOWN, F_SETOWN_EX: whom a file's events send a signal
 _OWNER_OR_TYPE = (0x8901, 0x8902, 0x5412, 0x541C)  # FIOSETOWN, SIOCSPGRP, TIOCSTI, TIOCLINUX
 _AF_UNIX, _SOCK_STREAM, _SOCK_SEQPACKET = 1, 1, 5
@@ -108,7 +109,7 @@ def conditions(
             (53, 199),
             (Check(0, (_AF_UNIX,)), Check(1, (_SOCK_STREAM, _SOCK_SEQPACKET), mask=0xF)),
         ),
-        "prctl": ((157, 167), (Check(0, (_PR_SET_PDEATHSIG,), among=False),)),
+        "prctl": ((157, 167), (Check(0, (_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE), among=False),)),
         "fcntl": ((72, 25), (Check(1, _SET_OWNER, among=False),)),
         "ioctl": ((16, 29), (Check(1, _OWNER_OR_TYPE, among=False),)),
         "prlimit64": ((302, 261), (Check(0, own),)),

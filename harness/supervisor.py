@@ -48,6 +48,7 @@ class Supervisor:
         code: Sequence[str] = (),
         folders: Sequence[str] = (),
         device: str = "cpu",
+        processes: bool = True,
     ) -> Iterator[Child]:
         """A new process; in a sandbox it may read the sources of `code`, and `folders`.
 
@@ -57,7 +58,8 @@ class Supervisor:
         with contextlib.ExitStack() as stack:
             grant = None
             if isolation == "sandbox":
-                grant = stack.enter_context(RunFolder(self._sources, code, folders, device))
+                folder = RunFolder(self._sources, code, folders, device, processes=processes)
+                grant = stack.enter_context(folder)
             server = stack.enter_context(self._ready(grant))
             child = server.spawn(memory_bytes, grant)
             stack.callback(child.close)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from harness import compliance, integrity, registry, repeating, rescoring, seeds
+from harness import compliance, integrity, plausibility, registry, repeating, rescoring, seeds
 from harness.contract import Scenario, SideName
 from harness.engine import LocalEngine
 from harness.errors import HeldoutError
@@ -61,6 +61,7 @@ def verify(
         by_place[one.record.spec.suite, one.record.spec.scenario].append(one)
     inspection = _Inspection(engine, root)
     doubts += compliance.untrained_doubts(records)
+    doubts += plausibility.rates(records)
     by_key = {record.key: record for record in records}
     for place, those in sorted(by_place.items()):
         notify("/".join(place))
@@ -91,6 +92,8 @@ class _Inspection:
     def look(self, place: Place, held: Sequence[Held], by_key: Mapping[str, Record]) -> None:
         """Check the records of one scenario."""
         records = [one.record for one in held]
+        for one in held:
+            self._book(one, [*plausibility.contradictions(one.record)])
         try:
             scenario: Scenario | None = registry.scenarios(place[0])[place[1]]
         except (HeldoutError, KeyError) as error:

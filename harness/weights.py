@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -40,8 +41,9 @@ class Judge:
     def take(self, delivered: Message, *, required: bool) -> bool | None:
         """Load and audit weights; whether they meet the constraint, None without one.
 
-        Raises RunFailure("weights") for what does not fit the network and, where the constraint is
-        `required` to hold, RunFailure("constraint") saying by how much it is missed.
+        Raises RunFailure("weights") for what does not fit the network, RunFailure("diverged") for
+        NaN and infinity and, where the constraint is `required` to hold, RunFailure("constraint")
+        saying by how much it is missed.
         """
         from safetensors import SafetensorError
         from safetensors.torch import load
@@ -57,6 +59,11 @@ class Judge:
         cut = len(ENCODED)
         encoded = {n[cut:]: t for n, t in tensors.items() if n.startswith(ENCODED)}
         weights = {n: t for n, t in tensors.items() if not n.startswith(ENCODED)}
+        broken = [n for n, t in tensors.items() if not bool(t.isfinite().all())]
+        if broken:
+            raise RunFailure(
+                "diverged", f"NaN or infinity in the delivered {broken[0]}; try a smaller step size"
+            )
         model = loading.call(self._exam.stream.model)
         try:
             model.load_state_dict(weights)
@@ -78,6 +85,9 @@ class Judge:
             met = not audit.violations
         if self._exam.scenario.measure is not None:
             self._measures |= self._exam.scenario.measure(self._model, self._exam.stream)
+        odd = [name for name, value in self._measures.items() if not math.isfinite(value)]
+        if odd:
+            raise RunFailure("weights", f"the delivered weights measure {odd[0]} as no number")
         return met
 
     def predict(self, paper: int) -> Array:

@@ -7,10 +7,10 @@ import textwrap
 import pytest
 from hypothesis import HealthCheck, settings
 
-from harness import study
+from harness import registry, study
 from harness.engine import LocalEngine
 from harness.store import Store
-from heldout_testing import METHOD, command, environment
+from heldout_testing import METHOD, PLUGIN, command, environment
 
 settings.register_profile(  # two noisy cores: time says nothing about an example
     "shared machine",
@@ -82,3 +82,16 @@ def bench(tmp_path):
         )
 
     return go
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    """The toy suites, installed beside us."""
+    monkeypatch.syspath_prepend(str(PLUGIN))
+    monkeypatch.setenv("PYTHONPATH", str(PLUGIN))
+    registry_caches = [f for f in vars(registry).values() if hasattr(f, "cache_clear")]
+    for function in registry_caches:
+        function.cache_clear()
+    yield
+    for function in registry_caches:
+        function.cache_clear()

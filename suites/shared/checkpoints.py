@@ -7,13 +7,12 @@ a damaged file is trained anew, a folder that cannot be written is left alone.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from harness import cache
 from harness.contract import Array
 from harness.fingerprint import digest, of_weights
 
@@ -52,8 +51,7 @@ def _alone(train: Callable[[], Weights], seed: int) -> Weights:
 def _cached(recipe: Mapping[str, Any]) -> Path:
     """Where these weights are kept."""
     libraries = [version("torch"), version("numpy")]
-    folder = os.environ.get("HELDOUT_CACHE") or Path.home() / ".cache" / "heldout"
-    return Path(folder) / f"checkpoint-{digest([dict(recipe), libraries])[:16]}.safetensors"
+    return cache.folder() / f"checkpoint-{digest([dict(recipe), libraries])[:16]}.safetensors"
 
 
 def _load(path: Path) -> Weights | None:
@@ -74,14 +72,4 @@ def _save(path: Path, weights: Weights) -> None:
     from safetensors.numpy import save
 
     content = save(dict(weights), {SHA256: of_weights(weights)})
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, suffix=".safetensors")
-    except OSError:
-        return
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(name).replace(path)
-    except OSError:
-        Path(name).unlink(missing_ok=True)
+    cache.keep(path, lambda file: file.write(content))

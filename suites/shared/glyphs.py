@@ -10,8 +10,6 @@ import functools
 import hashlib
 import json
 import math
-import os
-import tempfile
 import zipfile
 import zlib
 from pathlib import Path
@@ -20,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from harness import cache
 from suites.shared.samples import Samples, stratified
 
 if TYPE_CHECKING:
@@ -144,8 +143,7 @@ def _cached(characters: str, size: int, per_class: int, seed: int) -> Path:
 
     recipe: list[Any] = [_FORMAT, characters, size, per_class, seed, version("pillow")]
     name = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:16]
-    folder = os.environ.get("HELDOUT_CACHE") or Path.home() / ".cache" / "heldout"
-    return Path(folder) / f"glyphs-{name}.npz"
+    return cache.folder() / f"glyphs-{name}.npz"
 
 
 def _load(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.uint8] | None:
@@ -162,14 +160,4 @@ def _load(path: Path, shape: tuple[int, int]) -> npt.NDArray[np.uint8] | None:
 
 def _save(path: Path, images: npt.NDArray[np.uint8]) -> None:
     """Keep the images if the folder can be written, whole or not at all."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, suffix=".npz")
-    except OSError:
-        return
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez_compressed(file, images=images)
-        Path(name).replace(path)
-    except OSError:
-        Path(name).unlink(missing_ok=True)
+    cache.keep(path, lambda file: np.savez_compressed(file, images=images))

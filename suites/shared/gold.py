@@ -19,8 +19,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import os
-import tempfile
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -29,6 +27,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from harness import cache
 from harness.contract import SideName
 
 Strings = npt.NDArray[np.int64]  # (N, LENGTH), symbols 0 .. SYMBOLS-1
@@ -209,8 +208,7 @@ def _cached(side: SideName, seed: int, count: int) -> Path:
 
     recipe = [*SETTINGS, side, seed, count, version("torch"), version("numpy")]
     name = hashlib.sha256(json.dumps(recipe).encode()).hexdigest()[:16]
-    folder = os.environ.get("HELDOUT_CACHE") or Path.home() / ".cache" / "heldout"
-    return Path(folder) / f"proxy-{name}.npz"
+    return cache.folder() / f"proxy-{name}.npz"
 
 
 def _load(path: Path) -> Proxy | None:
@@ -230,14 +228,5 @@ def _load(path: Path) -> Proxy | None:
 
 def _save(path: Path, proxy: Proxy) -> None:
     """Keep the proxy if the folder can be written, whole or not at all."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, suffix=".npz")
-    except OSError:
-        return
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez_compressed(file, pairs=proxy.pairs, repeats=proxy.repeats)
-        Path(name).replace(path)
-    except OSError:
-        Path(name).unlink(missing_ok=True)
+    tables = {"pairs": proxy.pairs, "repeats": proxy.repeats}
+    cache.keep(path, lambda file: np.savez_compressed(file, **tables))

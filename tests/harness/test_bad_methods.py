@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from bad_methods import GALLERY, source
+from forgers import FORGERS
 
 from harness import sandbox, study
 from harness.store import Store, record_files
@@ -29,7 +30,7 @@ def alone(engine, tmp_path_factory):
     return summary.results[0].evaluation[0]
 
 
-@pytest.mark.parametrize("bad", GALLERY, ids=lambda bad: bad.name)
+@pytest.mark.parametrize("bad", [*GALLERY, *FORGERS], ids=lambda bad: bad.name)
 def test_law_6_one_record_with_a_reason_and_an_untouched_neighbour(
     bad, run, store, method_file, alone
 ):
@@ -72,6 +73,17 @@ if os.fork() == 0: os.fork()
 open({mark!r}, 'a').write(f'{os.getpid()}\\n')
 while True: time.sleep(0.01)
 """
+
+
+def test_law_6_whoever_kills_the_fork_server_has_failed(run, method_file):
+    """Without a sandbox it can; the next method gets a new server."""
+    kills = method_file("kills.py", start="os.kill(os.getppid(), 9); time.sleep(60)")
+    summary = run(kills, method_file("good.py"), budget={"epochs": "1"}, isolation="process")
+    assert summary.errors == []
+    (record,), (good,) = (result.evaluation for result in summary.results)
+    assert record.failure.kind == "killed"
+    assert "the fork server died twice under this run" in record.failure.reason
+    assert good.status == "ok"
 
 
 def is_alive(pid):

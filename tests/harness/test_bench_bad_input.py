@@ -88,6 +88,16 @@ BROKEN = {
         "is too large",
     ),
     "leaves at import": ("import os; os._exit(0)\n" + METHOD, "could not be imported"),
+    "eats memory at import": (
+        "import torch\nhoard = [torch.empty(1 << 29) for _ in range(64)]\n" + METHOD,
+        "allocate memory",
+    ),
+    "answers in the harness' name": (
+        "import gc\nfrom harness.channel import Channel\nfor o in gc.get_objects():\n"
+        "    if type(o) is Channel: o.send('described', {'errors': [], 'fields': {'lr': 3}})\n"
+        + METHOD,
+        "describes itself as no method can",
+    ),
     "has another name": (METHOD.replace("class Mine", "class Other"), "has no class Mine"),
 }
 
@@ -101,6 +111,11 @@ def test_method_that_breaks_the_contract(name, run, method_file):
         run(method_file(source=source), fixed={"lr": "0.1"})
     assert words in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_law_6_a_file_that_prints_much_at_import_is_imported(run, method_file):
+    loud = method_file(source="print('x' * (1 << 22))\n" + METHOD)
+    assert run(loud, fixed={"lr": "0.1"}).results[0].evaluation[0].status == "ok"
 
 
 def test_results_folders_that_cannot_be_used(bench, tmp_path):

@@ -78,7 +78,7 @@ def test_law_3_bubblewrap_confines(tmp_path):
 
 @NEEDED
 def test_what_libraries_bundle_is_out_of_sight():
-    with runfolder.RunFolder(runfolder.Sources(), (), (), "cpu") as grant:
+    with runfolder.RunFolder(runfolder.Sources(), (), (), "cpu", processes=True) as grant:
         look = "import pathlib, sklearn.datasets as d; p = pathlib.Path(d.__file__).parent; "
         look += "print(*[len(list(p.glob(g))) for g in ('*.py', 'data/*')])"
         command = [*sandbox.wall(grant), sys.executable, "-c", look]

@@ -1,5 +1,7 @@
 """What a run costs: early stopping, targets, repetitions, FLOPs, counters; toy suite and all."""
 
+import contextlib
+import os
 import threading
 import time
 from dataclasses import replace
@@ -8,13 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness import counters, energy, registry, repetition, stopping, study, targets
+from harness import counters, energy, overruns, repetition, stopping, study, targets
 from harness.contract import Point
 from harness.crowd import Crowd
 from harness.engine import LocalEngine
+from harness.errors import RunFailure
+from harness.meter import Stopwatch
 from harness.proctor import Outcome
 from harness.record import Cost, Failure
-from heldout_testing import PLUGIN
 
 QUALITIES = st.lists(st.sampled_from([0.0, 0.1, 0.2, 0.3]), max_size=12)
 DIRECTIONS = st.booleans()
@@ -45,6 +48,32 @@ def test_stopping_comes_patience_points_after_the_best(qualities, patience, bett
             assert end == count
             return
     assert end is None
+
+
+# --- overruns ------------------------------------------------------------------------------------
+
+
+def watched(**figures):
+    watch = Stopwatch(os.getpid())
+    vars(watch).update(figures)
+    return watch
+
+
+BUSY = [(1, 12.6, False), (1, 12.8, True), (2, 25.1, False), (2, 25.3, True)]
+
+
+@pytest.mark.parametrize(("threads", "cpu", "fails"), BUSY)
+def test_more_cores_than_a_run_has_are_an_overrun(threads, cpu, fails):
+    watch = watched(train_seconds=10.0, train_cpu_seconds=cpu)
+    with pytest.raises(RunFailure, match="cores busy") if fails else contextlib.nullcontext():
+        overruns.of_cores(watch, threads)
+
+
+@pytest.mark.parametrize(("cpu", "fails"), [(3.0, False), (3.2, True)])
+def test_answers_that_cost_more_than_thrice_the_learning_are_an_overrun(cpu, fails):
+    watch = watched(train_cpu_seconds=1.0, predict_cpu_seconds=cpu)
+    with pytest.raises(RunFailure, match="learn in `learn`") if fails else contextlib.nullcontext():
+        overruns.of_answering(watch)
 
 
 # --- targets -------------------------------------------------------------------------------------
@@ -228,19 +257,6 @@ def test_who_is_alone_is_alone():
 
 
 # --- the whole way -------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def toy(monkeypatch):
-    """The toy suite, installed beside us."""
-    monkeypatch.syspath_prepend(str(PLUGIN))
-    monkeypatch.setenv("PYTHONPATH", str(PLUGIN))
-    registry_caches = [f for f in vars(registry).values() if hasattr(f, "cache_clear")]
-    for function in registry_caches:
-        function.cache_clear()
-    yield
-    for function in registry_caches:
-        function.cache_clear()
 
 
 def evaluated(engine, store, method, **request):

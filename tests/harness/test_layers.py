@@ -19,6 +19,7 @@ CONTRACT = {
     "harness.errors",
     "harness.fingerprint",
     "harness.formats",
+    "harness.cache",
     "harness.images",
     "harness.data",
 }

@@ -71,6 +71,15 @@ def test_law_6_one_bad_run_leaves_its_neighbour_bit_identical(run, method_file, 
     assert again.predictions == alone.predictions
 
 
+def test_law_6_a_method_that_kills_the_fork_server_does_not_stop_later_runs(run, method_file):
+    """Without a sandbox nothing keeps it from that."""
+    kills = "os.kill(os.getppid(), signal.SIGKILL); time.sleep(9)"
+    (record,) = run(method_file("kills.py", step=kills), isolation="process").results[0].evaluation
+    assert record.failure.kind == "killed"
+    assert record.cost.cpu_seconds is None
+    assert run(method_file("good.py")).results[0].evaluation[0].status == "ok"
+
+
 def test_law_10_same_key_same_bits(run, store):
     first = run("er", "ewc")
     for path in store.root.rglob("*.parquet"):

@@ -143,7 +143,7 @@ def test_of_installed_suites_only_what_a_run_names_may_be_read(monkeypatch, tmp_
     assert rights[str(place / "library")] == syscalls.READING
     assert not any(path.startswith(str(place / "suites")) for path in rights)
     targets = (f"{place}/suites/shared/networks.py:mlp", f"{place}/library/code.py:mlp")
-    with runfolder.RunFolder(runfolder.Sources(), targets, (), "cpu") as grant:
+    with runfolder.RunFolder(runfolder.Sources(), targets, (), "cpu", processes=True) as grant:
         names = {os.path.relpath(path, place) for path in grant.files}
     shared = {"suites/__init__.py", "suites/shared/__init__.py"}
     assert names == shared | {"suites/shared/networks.py"}
@@ -151,7 +151,7 @@ def test_of_installed_suites_only_what_a_run_names_may_be_read(monkeypatch, tmp_
 
 def test_law_6_folders_of_a_killed_harness_are_swept_and_others_are_not(monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with runfolder.RunFolder(runfolder.Sources(), (), (), "cpu") as alive:
+    with runfolder.RunFolder(runfolder.Sources(), (), (), "cpu", processes=True) as alive:
         left = tmp_path / f"{runfolder.PREFIX}left"
         (left / "scratch" / "deep").mkdir(parents=True)
         foreign = tmp_path / "foreign"

@@ -62,6 +62,7 @@ WAYS = {  # theft -> (what the thief is told, whether `process` stops it)
     "processes.a_namespace": ("", "rights"),
     "processes.raised_limits": ("", "rights"),
     "processes.more_rights": ("", "rights"),
+    "processes.a_closed_folder_of_its_own": ("", "no"),
 }
 SPOILING = ("overwrite", "truncate", "remove", "move_over", "move_away", "lock_out",
             "write_beside")  # fmt: skip
@@ -350,6 +351,52 @@ def test_law_3_an_answer_that_is_a_pickle_is_never_opened(isolation, run, method
     assert trace.exists(), "the pickle works where it is opened"
 
 
+IN_A_CHILD = "if os.fork(): os.wait()\nelse:\n    time.sleep(0.3); os._exit(0)"
+
+
+def test_law_8_where_cost_is_judged_nothing_works_uncounted(toy, run, method_file):
+    """CPU seconds, and so joules, are those of one process: a child of it could do the work."""
+    if why_not := sandbox.why_not():
+        pytest.skip(why_not)
+    target = method_file(before=IN_A_CHILD)
+    (record,) = run(target, place="toy-costs/clouds", isolation="sandbox").results[0].evaluation
+    assert "PermissionError" in record.failure.reason
+    assert "where cost is judged it starts no process" in record.failure.reason
+    (record,) = run(target, isolation="sandbox").results[0].evaluation
+    assert record.status == "ok", record.failure
+
+
+LATE = """
+until = time.process_time() + 0.1
+while time.process_time() < until: pass
+return torch.zeros(len(inputs)).long()
+"""
+
+
+def test_law_8_learning_cannot_be_put_off_until_it_costs_nothing(toy, run, method_file):
+    target = method_file(before="for _ in experience.batches(512): pass\nreturn", predict=LATE)
+    (record,) = run(target, place="toy-costs/clouds", budget={}).results[0].evaluation
+    assert record.failure.kind == "budget"
+    assert "learn in `learn`" in record.failure.reason
+
+
+TWO_CORES = """
+import hashlib, threading
+work = lambda: [hashlib.sha256(bytes(1 << 20)).digest() for _ in range(600)]
+helpers = [threading.Thread(target=work) for _ in range(3)]
+for helper in helpers: helper.start()
+for helper in helpers: helper.join()
+"""
+
+
+def test_law_2_a_run_has_as_many_cores_as_all_others(run, method_file):
+    (record,) = run(method_file(before=TWO_CORES)).results[0].evaluation
+    if record.cost.train_cpu_seconds < 1.5 * record.cost.train_seconds:
+        pytest.skip("this machine had one core to give")
+    assert record.failure.kind == "budget"
+    assert "cores busy while learning; a run has 1: start no threads" in record.failure.reason
+
+
 @pytest.mark.parametrize("isolation", LEVELS)
 def test_law_6_a_thief_of_time_fails(isolation, run, method_file):
     """The clock is the proctor's: neither sleeping nor a clock of one's own hides anything."""
@@ -435,7 +482,33 @@ def test_law_6_memory_is_counted_over_all_processes(run, method_file):
     assert "in 4 processes; 0.3 GB are allowed" in record.failure.reason
 
 
+NAMELESS = {  # what it opens -> what it has taken beyond its share
+    "os.memfd_create('x')": "memory",
+    "(os.open('x', os.O_CREAT | os.O_RDWR), os.remove('x'))[0]": "disk",
+}
+
+
+@pytest.mark.parametrize("opens", NAMELESS)
+def test_law_6_files_without_a_name_are_counted(opens, run, method_file, monkeypatch):
+    """Neither a folder nor the memory of a process shows them while they are open."""
+    if why_not := sandbox.why_not():
+        pytest.skip(why_not)
+    monkeypatch.setattr(runfolder, "SCRATCH_BYTES", 300_000_000)
+    hoards = f"""
+    for _ in range(4):
+        os.write({opens}, bytes(100_000_000))
+    time.sleep(20)
+    """
+    limits = {"epochs": "1", "memory_bytes": "300000000"}
+    (record,) = (
+        run(method_file(start=hoards), isolation="sandbox", budget=limits).results[0].evaluation
+    )
+    assert record.failure.kind == NAMELESS[opens], record.failure
+    assert record.cost.wall_seconds < 15
+
+
 HIDES = {
+    "many": "for i in range(2000): os.mkdir(f'd{i}')",
     "deep": "for _ in range(1500): os.mkdir('d'); os.chdir('d')",
     "closed": "os.mkdir('d', 0o300); open('d/f', 'w').close()",
 }
@@ -447,6 +520,7 @@ def test_law_6_a_scratch_folder_cannot_hide_what_is_in_it(name, run, method_file
         pytest.skip(why_not)
     if name == "closed" and os.geteuid() == 0:
         pytest.skip("nothing is closed to root")
+    monkeypatch.setattr(runfolder, "SCRATCH_BYTES", 6_000_000)
     made = []
     folder = runfolder.RunFolder.__enter__
     monkeypatch.setattr(runfolder.RunFolder, "__enter__", lambda f: made.append(f) or folder(f))

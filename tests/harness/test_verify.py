@@ -8,8 +8,18 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from harness import integrity, packing, protocol, schema, study
+from harness import (
+    integrity,
+    packing,
+    plausibility,
+    protocol,
+    registry,
+    repeating,
+    schema,
+    study,
+)
 from harness.contract import Trace
+from harness.errors import HeldoutError
 from harness.registry import find_scenarios
 from harness.store import Store, encoded, pack_of, read_file, record_files
 from harness.verification import verify
@@ -136,6 +146,85 @@ def test_untrained_quality_must_be_the_same_for_all(root, engine):
     (path, row), *_ = judged(root)
     forge(path, row | {"untrained_quality": [0.0] * 5})
     assert "the network before training scored otherwise" in doubts(root, engine)
+
+
+# --- figures that cannot be computed again -------------------------------------------------------
+
+COSTS = {  # change of the cost -> words
+    "less training": ({"train_seconds": 0.001}, "its curve ends at"),
+    "fewer CPU seconds": ({"train_cpu_seconds": 0.001}, "its curve ends at"),
+    "a shorter run": ({"wall_seconds": 0.001}, "for longer than the 0.001 s"),
+    "less of the processor": ({"cpu_seconds": 0.001}, "more than its 0.001 CPU seconds"),
+    "fewer samples": ({"samples_seen": 5}, "of samples, the run at 5"),
+    "less energy": ({"energy_joules": 0.001}, "the run at 0.001"),
+    "no energy": ({"energy_joules": None}, "states None joules"),
+    "energy by a counter": ({"energy_provenance": "measured"}, "counters do not come to"),
+    "energy by a word": ({"energy_provenance": "certified"}, "is no energy provenance"),
+    "time below zero": ({"predict_seconds": -1.0}, "its predict_seconds is -1"),
+    "little memory": ({"peak_memory_bytes": 5}, "never held more than 5"),
+    "no repetition": ({"repetitions": 0}, "repeated 0 times"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def genuine(honest):
+    return schema.from_row(rows(honest, method="er", phase="evaluation", seed=0)[0][1])
+
+
+@pytest.mark.parametrize("name", COSTS)
+def test_law_8_costs_that_cannot_be_true_at_once_are_found(name, genuine):
+    changes, words = COSTS[name]
+    assert list(plausibility.contradictions(genuine)) == []
+    forged = dataclasses.replace(genuine, cost=dataclasses.replace(genuine.cost, **changes))
+    assert words in "; ".join(plausibility.contradictions(forged))
+
+
+def test_law_8_waiting_is_what_the_times_say(genuine):
+    wrong = not genuine.cost.contended
+    forged = dataclasses.replace(genuine, cost=dataclasses.replace(genuine.cost, contended=wrong))
+    assert "its times say otherwise" in "; ".join(plausibility.contradictions(forged))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"isolation": "vault"}, "'vault' is no isolation"),
+        ({"started_at": "yesterday"}, "is no time to begin at"),
+        ({"started_at": "2999-01-01T00:00:00+00:00"}, "is still to come"),
+        ({"started_at": "2999-01-01"}, "is still to come"),
+    ],
+)
+def test_words_and_times_that_no_run_writes_are_found(change, words, genuine):
+    forged = dataclasses.replace(genuine, **change)
+    assert words in "; ".join(plausibility.contradictions(forged))
+
+
+def test_law_8_a_cheaper_joule_is_found(root, engine):
+    """The energy of one record and of its curve, all in proportion."""
+    (path, row), *_ = judged(root)
+    if row["energy_joules"] is None:
+        pytest.skip("this machine has no estimate of energy")
+    curve = [point | {"train_joules": point["train_joules"] / 2} for point in row["curve"]]
+    cheap = {name: row[name] / 2 for name in ("energy_joules", "energy_net_joules")}
+    forge(path, row | cheap | {"curve": curve})
+    assert "by the same model" in doubts(root, engine)
+
+
+def test_law_2_what_tuning_cost_is_what_its_runs_cost(root, engine):
+    for path, row in judged(root):
+        record = schema.from_row(row)
+        cost = dataclasses.replace(record.selection.cost, cpu_seconds=0.01, seconds=0.01)
+        chosen = dataclasses.replace(record.selection, cost=cost)
+        forge(path, schema.to_row(dataclasses.replace(record, selection=chosen)))
+    found = doubts(root, engine)
+    assert "its tuning cost 0.01 seconds, its tuning runs say" in found
+    assert "its tuning cost 0.01 cpu_seconds" in found
+
+
+def test_points_that_nobody_looked_at_are_found(root, engine):
+    (path, row), *_ = judged(root)
+    forge(path, row | {"curve": [row["curve"][0], *row["curve"]]})
+    assert "its curve has 6 points; it was looked at less often" in doubts(root, engine)
 
 
 # --- predictions ---------------------------------------------------------------------------------
@@ -289,6 +378,26 @@ def test_law_1_tuning_on_what_is_judged_is_found(root, engine):
 def test_law_10_honest_runs_come_out_the_same_again(honest, engine):
     verdict = verify(honest, engine, repeat=4, rng=Random(1))
     assert (verdict.doubts, verdict.unchecked, verdict.repeated) == ([], [], 4)
+
+
+def test_law_10_an_invented_curve_is_found_by_repeating(root, engine):
+    """Fewer samples on the way to the same end."""
+    for path, row in rows(root):
+        if (row["phase"], row["method"], row["seed"]) != ("evaluation", "er", 1):
+            path.unlink()
+    ((path, row),) = rows(root)
+    curve = [row["curve"][0] | {"samples_seen": 1}, *row["curve"][1:]]
+    forge(path, row | {"curve": curve})
+    again = verify(root, engine, repeat=1, rng=Random(1))
+    assert "done again, it differs in curve" in "\n".join(again.doubts)
+
+
+def test_law_10_runs_that_cannot_be_built_here_are_not_doubted(root, engine):
+    record = schema.from_row(judged(root)[0][1])
+    scenario = dataclasses.replace(find_scenarios(CLASS, "core")[0], build=lambda *_: 1 / 0)
+    entry = registry.find_method("er", "continual")
+    with pytest.raises(HeldoutError, match="division by zero"):
+        repeating.differing(record, scenario, entry, engine)
 
 
 def test_law_10_invented_predictions_are_found_by_repeating(root, engine):

@@ -65,3 +65,10 @@ def more_rights(_):
     held = [line for line in Path("/proc/self/status").read_text().splitlines()
             if line.startswith("CapEff:")]  # fmt: skip
     return "heldout: root" if int(held[0].split()[1], 16) & 1 << 21 else None  # CAP_SYS_ADMIN
+
+
+def a_closed_folder_of_its_own(_):
+    """PR_SET_DUMPABLE: its /proc files become root's, and nobody else can count its memory."""
+    if ctypes.CDLL(None, use_errno=True).prctl(4, 0, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl")
+    return "heldout: unseen"
