@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import queue
 import signal
 import threading
@@ -257,26 +258,29 @@ class LocalEngine:
         return Event("finished", job, record)
 
     def _once_more(self, job: Job, exam: Exam) -> Outcome:
-        """The same after the fork server has died; without a sandbox a method can kill it."""
+        """The same after the fork server has died, with a server of its own.
+
+        Without a sandbox a method can kill it; the others that had the same one are innocent.
+        """
         try:
-            return self._all_passes(job, exam)
+            return self._all_passes(job, exam, apart=True)
         except ServerEndedError:
             if job.spec.isolation == "sandbox":
                 raise
         words = "the fork server died twice under this run; a method leaves other processes alone"
         return Outcome(Cost(), failure=Failure("killed", words, ""))
 
-    def _all_passes(self, job: Job, exam: Exam) -> Outcome:
+    def _all_passes(self, job: Job, exam: Exam, *, apart: bool = False) -> Outcome:
         """The run, and what further passes over it add where the scenario is about cost."""
-        scenario = job.scenario
+        scenario, one_pass = job.scenario, functools.partial(self._one_pass, job, exam, apart)
         if job.spec.phase == "tuning" or not (scenario.window_seconds or scenario.flops):
             with self._crowd.beside():
-                return self._one_pass(job, exam)
+                return one_pass()
         with self._alone() as counters:
             before = self._idle_watts(counters)
-            first = self._one_pass(job, exam, counters=counters)
+            first = one_pass(counters=counters)
             count = repetition.wanted(first, scenario.window_seconds)
-            repeated = [self._one_pass(job, exam, counters=counters) for _ in range(count)]
+            repeated = [one_pass(counters=counters) for _ in range(count)]
             outcome = repetition.with_repetitions(first, repeated)
             after = self._idle_watts(counters)
         cost = measured(outcome.cost, before, after, job.spec.device)
@@ -286,17 +290,18 @@ class LocalEngine:
             outcome = replace(outcome, cost=cost)
         if scenario.flops and outcome.failure is None:
             with self._crowd.beside():
-                counted = self._one_pass(job, exam, count_flops=True)
+                counted = one_pass(count_flops=True)
             outcome = repetition.with_flops(outcome, counted)
         return outcome
 
-    def _one_pass(self, job: Job, exam: Exam, **how: Any) -> Outcome:
+    def _one_pass(self, job: Job, exam: Exam, apart: bool, **how: Any) -> Outcome:
         spec = job.spec
         memory = spec.budget["memory_bytes"] if spec.device == "cpu" else None
         code = (job.target, *exam.code)
         grants: dict[str, Any] = {
             "folders": exam.folders,
             "device": spec.device,
+            "apart": apart,
             "processes": not job.scenario.window_seconds,  # the clock of costs sees one process
         }
         with self._supervisor.child(memory, spec.isolation, code, **grants) as child:

@@ -1,7 +1,8 @@
 """Method processes in use: started through one fork server, which is replaced if it dies.
 
 The server may be killed by the system or by a person; no run is to blame, so none gets a record for
-it. A run that bubblewrap confines has a server of its own. All processes end together when we stop.
+it. A run that bubblewrap confines has a server of its own, and so has one that is made again. All
+processes end together when we stop.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Supervisor:
         self._threads = threads
         self._server: ForkServer | None = None
         self._sources = Sources()
-        self._walled: set[ForkServer] = set()  # each for one run
+        self._apart: set[ForkServer] = set()  # each for one run
         self._active: set[Child] = set()
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -49,8 +50,11 @@ class Supervisor:
         folders: Sequence[str] = (),
         device: str = "cpu",
         processes: bool = True,
+        apart: bool = False,
     ) -> Iterator[Child]:
         """A new process; in a sandbox it may read the sources of `code`, and `folders`.
+
+        With `apart` nobody else has the same fork server.
 
         At the end raises StoppedError if it was we who killed it, ServerEndedError if the server
         died under it: what came of the run then says nothing about the method.
@@ -60,7 +64,7 @@ class Supervisor:
             if isolation == "sandbox":
                 folder = RunFolder(self._sources, code, folders, device, processes=processes)
                 grant = stack.enter_context(folder)
-            server = stack.enter_context(self._ready(grant))
+            server = stack.enter_context(self._ready(grant, apart))
             child = server.spawn(memory_bytes, grant)
             stack.callback(child.close)
             with self._lock:
@@ -83,7 +87,7 @@ class Supervisor:
         with self._lock:
             for child in self._active:
                 child.signal(signal.SIGKILL)
-            for server in (self._server, *self._walled):
+            for server in (self._server, *self._apart):
                 if server is not None:
                     server.kill()
 
@@ -93,15 +97,16 @@ class Supervisor:
             self._server.close()
 
     @contextlib.contextmanager
-    def _ready(self, grant: Grant | None) -> Iterator[ForkServer]:
+    def _ready(self, grant: Grant | None, apart: bool) -> Iterator[ForkServer]:
         """A server to start a process with; one that turns out to have died is discarded."""
-        walled = grant is not None and sandbox.mechanism() == "bubblewrap"
+        behind = sandbox.wall(grant) if grant and sandbox.mechanism() == "bubblewrap" else []
+        own = apart or bool(behind)
         with self._lock:
             if self.stopping:
                 raise StoppedError
-            if grant is not None and walled:
-                server = ForkServer(self._threads, sandbox.wall(grant))
-                self._walled.add(server)
+            if own:
+                server = ForkServer(self._threads, behind)
+                self._apart.add(server)
             else:
                 if self._server is None:
                     sweep()
@@ -112,13 +117,12 @@ class Supervisor:
         except ServerEndedError:
             if self.stopping:
                 raise StoppedError from None
-            if not walled:
-                self._discard(server)
+            self._discard(server)
             raise
         finally:
-            if walled:
+            if own:
                 with self._lock:
-                    self._walled.discard(server)
+                    self._apart.discard(server)
                 server.close()
 
     def _discard(self, server: ForkServer) -> None:

@@ -83,7 +83,7 @@ def test_law_6_whoever_kills_the_fork_server_has_failed(run, method_file):
     (record,), (good,) = (result.evaluation for result in summary.results)
     assert record.failure.kind == "killed"
     assert "the fork server died twice under this run" in record.failure.reason
-    assert good.status == "ok"
+    assert good.status == "ok", good.failure
 
 
 def is_alive(pid):
