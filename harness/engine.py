@@ -250,7 +250,9 @@ class LocalEngine:
         began = _now()
         try:
             outcome = self._all_passes(job, exam)
-        except ServerEndedError:  # no fault of the run's, as it seems: a new server
+        except ServerEndedError as error:  # no fault of the run's, as it seems
+            if not error.had_worked:
+                raise
             outcome = self._once_more(job, exam)
         record = self._record(job, outcome, began)
         if not store.put(record):

@@ -128,6 +128,11 @@ class Child:
 class ServerEndedError(HeldoutError):
     """The fork server has died, and every method's process with it."""
 
+    def __init__(self, text: str, *, had_worked: bool) -> None:
+        """`had_worked`: it has started a process before, so another one may, too."""
+        super().__init__(text)
+        self.had_worked = had_worked
+
 
 SECRET = "HELDOUT_"
 """How variables begin that methods have no business with: they lead to test labels."""
@@ -210,7 +215,8 @@ class ForkServer:
             self._process.wait(1.0)
         return ServerEndedError(
             f"the fork server has ended (exit code {self._process.returncode}), and what it had in "
-            "hand is not done; run the same command again"
+            "hand is not done; run the same command again",
+            had_worked=self.has_worked,
         )
 
     def kill(self) -> None:
