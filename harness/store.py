@@ -280,6 +280,7 @@ def read_table(root: Path) -> tuple[pa.Table, list[Damage]]:
     for name in sorted(files.keys() - known.keys()):
         path = root / name
         try:
+            _check_name(name)
             table = read_file(path)
             check_table(table)
         except HeldoutError as error:
@@ -290,6 +291,15 @@ def read_table(root: Path) -> tuple[pa.Table, list[Damage]]:
         rows = _merge(rows, fresh)
         _save_cache(root, rows, files)
     return _distinct(rows), damaged
+
+
+def _check_name(name: str) -> None:
+    """Raise HeldoutError where a file's name is no text, which neither cache nor page can hold."""
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        shown = os.fsencode(name).decode(errors="replace")
+        raise HeldoutError(f"{shown}: its name is not UTF-8; rename it") from error
 
 
 def _distinct(table: pa.Table) -> pa.Table:

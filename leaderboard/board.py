@@ -69,6 +69,7 @@ class Run:
     score: float | None
     metrics: tuple[tuple[str, float], ...]
     train_seconds: float | None
+    contended: bool | None  # whether training was held up, see harness/repetition.py
     peak_memory_bytes: int | None
     energy_joules: float | None
     energy_provenance: str

@@ -74,6 +74,11 @@ class Table:
         )
 
     @property
+    def busy(self) -> str:
+        """Whether the costs are those of a busy machine."""
+        return busy(self.standing.rows)
+
+    @property
     def better(self) -> str:
         """The metric's direction, in words."""
         return direction(self.standing)
@@ -136,6 +141,18 @@ def table(standing: ScenarioStanding) -> Table:
 
 def _lines(rows: Iterable[Row], axis: plot.Axis | None) -> tuple[Line, ...]:
     return tuple(Line(row, badges(row), plot.marks(row, axis) if axis else None) for row in rows)
+
+
+def busy(rows: Iterable[Row]) -> str:
+    """How many of the successful runs were held up while training; "" where none was."""
+    runs = [run for row in rows for run in row.entry.runs if not run.failed]
+    known = [run.contended for run in runs if run.contended is not None]
+    if not any(known):
+        return ""
+    return (
+        f"{formats.count(sum(known))} of {formats.quantity(len(known), 'run')} got less than 0.9 "
+        "of their threads' CPU time, as on a busy machine: their seconds are upper bounds."
+    )
 
 
 def digits_of(estimates: Iterable[Estimate | None]) -> int:

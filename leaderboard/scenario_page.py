@@ -45,7 +45,7 @@ def render(
             pages[links.scenario(*name)] = template.render(
                 suite=suite.suite.name,
                 table=page.table(one),
-                curves=curves(rows),
+                curves=curves(rows, one.problem.higher_is_better),
                 runners=len(rows),
                 maps=heat_maps(rows),
                 maps_left_out=max(0, sum(row.matrix is not None for row in rows) - MOST),
@@ -67,7 +67,7 @@ def label(row: Row) -> str:
     return row.method if row.ranks else f"{formats.name(row.method)} ({formats.name(protocol)})"
 
 
-def curves(drawn: Sequence[Drawn]) -> Panels | None:
+def curves(drawn: Sequence[Drawn], higher_is_better: bool) -> Panels | None:
     """Quality over samples seen, one panel per row of the table."""
     series = []
     for one in drawn:
@@ -81,7 +81,8 @@ def curves(drawn: Sequence[Drawn]) -> Panels | None:
         )
         x, y, low, high = map(_list, (band.samples, band.mean, band.low, band.high))
         series.append(Series(label(one.row), x, y, low, high, told))
-    return panels(series, "samples seen", "quality", log_x=False)
+    up = "quality" if higher_is_better else "the metric, lower is better"
+    return panels(series, "samples seen", up, log_x=False)
 
 
 def _list(values: details.Reals) -> list[float]:

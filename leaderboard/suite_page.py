@@ -89,6 +89,7 @@ def render(standings: Standings, standing: SuiteStanding, overall: Overall) -> s
             tables=[page.table(scenario) for scenario in standing.scenarios],
             example=next(filter(None, map(page.example, standing.scenarios)), None),
             judged=judged,
+            busy=page.busy(row for one in standing.scenarios for row in one.rows),
             targets=workloads.of_suite(standing, overall),
             panels=panels,
             home=links.INDEX,

@@ -204,6 +204,18 @@ def test_a_foreign_parquet_file_is_named_and_skipped(store, make_record, version
     assert foreign.read_bytes() == content
 
 
+def test_law_6_a_name_that_is_no_text_is_told_and_the_rest_is_read(store, make_record):
+    records = [make_record(seed=seed) for seed in range(2)]
+    for record in records:
+        store.put(record)
+    odd = os.fsencode(store.root) + b"/copy\xff.parquet"
+    os.rename(store.path(records[0].spec), odd)
+    read, (damage,) = read_table(store.root)
+    assert read["key"].to_pylist() == [records[1].key]
+    assert damage.reason == "copy\ufffd.parquet: its name is not UTF-8; rename it"
+    assert failure_logs(store.root, {record.key for record in records}) == {}
+
+
 def test_a_file_that_only_claims_our_schema_is_named(store, make_record):
     store.put(make_record())
     metadata = {schema.VERSION_KEY: str(schema.VERSION).encode()}

@@ -107,6 +107,12 @@ def test_a_scenario_has_curves_matrix_costs_and_targets(stream):
     assert cells["alpha"] == ["0 of 3", "not reached"]
 
 
+def test_curves_of_a_metric_where_low_is_good_say_so(tmp_path):
+    low = {"metric": "loss", "higher_is_better": False, "curve": curve(3.0, 2.0, 1.0)}
+    pages = site(tmp_path, runs("alpha", [1.0, 1.1, 1.2], **low))
+    assert "Up: the metric, lower is better." in pages["scenario-shapes.squares.html"]
+
+
 def test_only_matrices_that_exist_are_left_out(tmp_path):
     square = ((0.9, 0.1), (0.5, 0.8))
     records = [record(0.5, method=f"m{i:02}", quality_matrix=square) for i in range(MOST + 2)]
@@ -145,6 +151,8 @@ def test_reproductions_are_not_counted_as_tuning(tmp_path):
     text = words(pages["method-shapes.beta.html"])
     assert "3 evaluation runs; 8 tuning runs; 3 reproduction runs, never ranked." in text
     assert "<bdi>lines</bdi>: no evaluation run is stored" in pages["shapes.html"]
+    (suites, *_) = check(pages["index.html"]).tables
+    assert suites["rows"][1][2][2] == "1"  # scenarios with an evaluation run
 
 
 def test_a_source_link_needs_a_clean_commit(tmp_path):

@@ -101,6 +101,17 @@ def test_what_is_not_measured_is_never_zero():
     assert row[6:10] == ["none stored", "not measured", "not measured", "not measured"]
 
 
+def test_a_busy_machine_is_told_where_its_seconds_stand():
+    waited = dataclasses.replace(COST, contended=True)
+    quiet = dataclasses.replace(COST, contended=False)
+    some = runs("alpha", [0.8, 0.81, 0.82], cost=waited)
+    some += runs("beta", [0.5, 0.52, None], cost=quiet) + runs("gamma", [0.4, 0.42, 0.41])
+    told = "3 of 5 runs got less than 0.9 of their threads' CPU time"
+    assert told in check(render(some)["shapes.html"]).tables[0]["caption"]
+    assert "busy machine" not in render(runs("beta", [0.5] * 3, cost=quiet))["shapes.html"]
+    assert "busy machine" not in render(runs("beta", [0.5] * 3))["shapes.html"]
+
+
 def test_costs_of_failures_alone_are_not_called_unmeasured():
     html = render(runs("alpha", [0.8] * 3) + runs("beta", [None] * 3))["shapes.html"]
     row = cells(html, "beta")
