@@ -227,26 +227,30 @@ def serve(control: socket.socket) -> None:
     selector = selectors.DefaultSelector()
     selector.register(control, selectors.EVENT_READ)
     selector.register(wake, selectors.EVENT_READ)
-    while True:
-        for key, _ in selector.select():
-            if key.fileobj is control:
-                request, fds, _, _ = socket.recv_fds(control, MAX_PACKET, 3)
-                if not request:
-                    _end(running)
-                    return
-                private = [control.fileno(), wake, woken, selector.fileno()]
-                pid, trouble = _fork(json.loads(request), fds, private, running, ruleset)
-                running[pid] = socket.socket(fileno=fds[2])
-                os.close(fds[0])
-                os.close(fds[1])
-                control.send(json.dumps({"pid": pid, "trouble": trouble}).encode())
-                if ruleset is not None:  # used up: a child adds to it
-                    os.close(ruleset)
-                    ruleset = sandbox.foundation()
-            else:
-                with contextlib.suppress(BlockingIOError):
-                    os.read(wake, 4096)
-                _reap(running)
+    try:
+        while True:
+            for key, _ in selector.select():
+                if key.fileobj is control:
+                    request, fds, _, _ = socket.recv_fds(control, MAX_PACKET, 3)
+                    if not request:
+                        return
+                    private = [control.fileno(), wake, woken, selector.fileno()]
+                    pid, trouble = _fork(json.loads(request), fds, private, running, ruleset)
+                    running[pid] = socket.socket(fileno=fds[2])
+                    os.close(fds[0])
+                    os.close(fds[1])
+                    control.send(json.dumps({"pid": pid, "trouble": trouble}).encode())
+                    if ruleset is not None:  # used up: a child adds to it
+                        os.close(ruleset)
+                        ruleset = sandbox.foundation()
+                else:
+                    with contextlib.suppress(BlockingIOError):
+                        os.read(wake, 4096)
+                    _reap(running)
+    except ConnectionError:  # our parent has ended while we were answering
+        return
+    finally:
+        _end(running)
 
 
 def _fork(

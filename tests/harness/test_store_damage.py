@@ -14,6 +14,7 @@ import pytest
 from harness import schema
 from harness.errors import HeldoutError
 from harness.store import NewerSchemaError, Store, WriteError, read_table
+from heldout_testing import traced
 
 # --- damaged files -----------------------------------------------------------------------------
 
@@ -285,19 +286,6 @@ def write_some(tmp_path, make_record):
     pq.write_table(pa.Table.from_pylist(rows, schema=schema.SCHEMA), tmp_path / "rows.parquet")
     (tmp_path / "put.py").write_text(PUT_SOME)
     return [sys.executable, "put.py", "rows.parquet", "results"]
-
-
-def traced(folder, command, *options):
-    done = subprocess.run(
-        ["strace", "-f", "-qq", *options, *command],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    if "ptrace" in done.stderr:
-        pytest.skip(f"strace is not permitted here: {done.stderr.splitlines()[0]}")
-    return done
 
 
 def test_law_4_file_then_name_then_folder_reach_the_disk(tmp_path, write_some, make_record):
