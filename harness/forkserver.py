@@ -169,7 +169,7 @@ class ForkServer:
             try:
                 socket.send_fds(self._socket, [request], [s.fileno() for s in theirs])
                 reply = self._socket.recv(4096)
-            except ConnectionError:
+            except OSError:  # it is gone, or another thread has found that out and hung up
                 reply = b""
         for end in theirs:
             end.close()
@@ -227,30 +227,42 @@ def serve(control: socket.socket) -> None:
     selector = selectors.DefaultSelector()
     selector.register(control, selectors.EVENT_READ)
     selector.register(wake, selectors.EVENT_READ)
+    private = [control.fileno(), wake, woken, selector.fileno()]
     try:
         while True:
             for key, _ in selector.select():
-                if key.fileobj is control:
-                    request, fds, _, _ = socket.recv_fds(control, MAX_PACKET, 3)
-                    if not request:
-                        return
-                    private = [control.fileno(), wake, woken, selector.fileno()]
-                    pid, trouble = _fork(json.loads(request), fds, private, running, ruleset)
-                    running[pid] = socket.socket(fileno=fds[2])
-                    os.close(fds[0])
-                    os.close(fds[1])
-                    control.send(json.dumps({"pid": pid, "trouble": trouble}).encode())
-                    if ruleset is not None:  # used up: a child adds to it
-                        os.close(ruleset)
-                        ruleset = sandbox.foundation()
-                else:
+                if key.fileobj is not control:
                     with contextlib.suppress(BlockingIOError):
                         os.read(wake, 4096)
                     _reap(running)
-    except ConnectionError:  # our parent has ended while we were answering
-        return
+                elif not _answer(control, private, running, ruleset):
+                    return
+                elif ruleset is not None:  # used up: a child adds to it
+                    os.close(ruleset)
+                    ruleset = sandbox.foundation()
     finally:
         _end(running)
+
+
+def _answer(
+    control: socket.socket,
+    private: list[int],
+    running: dict[int, socket.socket],
+    ruleset: int | None,
+) -> bool:
+    """Fork the child that is asked for; False if our parent has ended, before or meanwhile."""
+    try:
+        request, fds, _, _ = socket.recv_fds(control, MAX_PACKET, 3)
+        if not request:
+            return False
+        pid, trouble = _fork(json.loads(request), fds, private, running, ruleset)
+        running[pid] = socket.socket(fileno=fds[2])
+        os.close(fds[0])
+        os.close(fds[1])
+        control.send(json.dumps({"pid": pid, "trouble": trouble}).encode())
+    except ConnectionError:
+        return False
+    return True
 
 
 def _fork(

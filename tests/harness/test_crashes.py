@@ -208,10 +208,17 @@ def points(folder, arguments, calls, what, prepare):
         yield n, done
 
 
-@pytest.mark.parametrize("what", ["signal=KILL", "error=EIO", "error=ENOSPC"])
-@pytest.mark.parametrize(("calls", "count"), [("fsync", 4), ("link|linkat", 2)])
+@pytest.mark.parametrize(
+    ("calls", "what", "count"),
+    [
+        ("fsync", "signal=KILL", 4),
+        ("fsync", "error=EIO", 4),
+        ("link|linkat", "signal=KILL", 2),
+        ("link|linkat", "error=ENOSPC", 2),
+    ],
+)
 def test_law_4_a_study_that_fails_at_any_call_is_completed_by_the_next(
-    tmp_path, bench, what, calls, count
+    tmp_path, bench, calls, what, count
 ):
     def prepare():
         shutil.rmtree(tmp_path / "results", ignore_errors=True)

@@ -32,7 +32,7 @@ def began(folder, *more, temporary=None):
 
 def waited_for(look, process):
     """What `look` finds at last."""
-    until = time.monotonic() + 60
+    until = time.monotonic() + 120
     while not (found := look()):
         assert time.monotonic() < until
         assert process.poll() is None, process.communicate()
