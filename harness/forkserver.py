@@ -186,7 +186,7 @@ class ForkServer:
             try:
                 socket.send_fds(self._socket, [request], [s.fileno() for s in theirs])
                 reply = self._socket.recv(4096)
-            except ConnectionError:
+            except OSError:  # it is gone, or another thread has found that out and hung up
                 reply = b""
         for end in theirs:
             end.close()
@@ -255,27 +255,44 @@ def serve(control: socket.socket, tasks_outside: int | None = None) -> None:
     selector = selectors.DefaultSelector()
     selector.register(control, selectors.EVENT_READ)
     selector.register(wake, selectors.EVENT_READ)
-    while True:
-        for key, _ in selector.select():
-            if key.fileobj is control:
-                request, fds, _, _ = socket.recv_fds(control, MAX_PACKET, 3)
-                if not request:
-                    _end(running)
+    private = [control.fileno(), wake, woken, selector.fileno()]
+    try:
+        while True:
+            for key, _ in selector.select():
+                if key.fileobj is not control:
+                    with contextlib.suppress(BlockingIOError):
+                        os.read(wake, 4096)
+                    _reap(running)
+                    continue
+                confine = functools.partial(_confine, ruleset=ruleset, outside=tasks_outside)
+                if not _answer(control, private, running, confine):
                     return
-                private = [control.fileno(), wake, woken, selector.fileno()]
-                confining = functools.partial(_confine, ruleset=ruleset, outside=tasks_outside)
-                pid, word = _fork(json.loads(request), fds, private, running, confining)
-                running[pid] = socket.socket(fileno=fds[2])
-                os.close(fds[0])
-                os.close(fds[1])
-                control.send(word.encode())
                 if ruleset is not None:  # used up: a child adds to it
                     os.close(ruleset)
                     ruleset = sandbox.foundation()
-            else:
-                with contextlib.suppress(BlockingIOError):
-                    os.read(wake, 4096)
-                _reap(running)
+    finally:
+        _end(running)
+
+
+def _answer(
+    control: socket.socket,
+    private: list[int],
+    running: dict[int, socket.socket],
+    confine: Callable[[dict[str, Any]], None],
+) -> bool:
+    """Fork the child that is asked for; False if our parent has ended, before or meanwhile."""
+    try:
+        request, fds, _, _ = socket.recv_fds(control, MAX_PACKET, 3)
+        if not request:
+            return False
+        pid, word = _fork(json.loads(request), fds, private, running, confine)
+        running[pid] = socket.socket(fileno=fds[2])
+        os.close(fds[0])
+        os.close(fds[1])
+        control.send(word.encode())
+    except ConnectionError:
+        return False
+    return True
 
 
 def _fork(

@@ -75,15 +75,15 @@ def _pack_folder(folder: Path) -> tuple[int, list[Damage]]:
         content = encoded(pa.Table.from_pylist(ordered, schema=schema.SCHEMA))
         try:
             atomic.write(target, content, replace=True)
+            if [row["digest"] for row in _rows(target)] != [row["digest"] for row in ordered]:
+                raise HeldoutError(f"{target} reads otherwise than written; no run was removed")
+            for path in moved:
+                path.unlink()  # the folder stays: others may be about to write to it
         except OSError as error:
             raise HeldoutError(
-                f"cannot write {target} ({error.strerror}); every run is where it was: make room "
-                "or permit writing, then run the same command again"
+                f"cannot pack {folder} ({error.strerror}); no run is lost: make room or permit "
+                "writing, then run the same command again"
             ) from error
-        if [row["digest"] for row in _rows(target)] != [row["digest"] for row in ordered]:
-            raise HeldoutError(f"{target} reads otherwise than written; no run file was removed")
-        for path in moved:
-            path.unlink()  # the folder stays: others may be about to write to it
     return len(moved), damaged
 
 

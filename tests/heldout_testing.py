@@ -1,8 +1,12 @@
 """What tests of the command line share: a method to spoil, and how `bench` is called."""
 
 import os
+import shutil
+import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PLUGIN = ROOT / "tests" / "plugin"
@@ -49,3 +53,20 @@ def environment():
     """This process' environment, with the test plugin installed beside us."""
     paths = [str(PLUGIN), str(ROOT), os.environ.get("PYTHONPATH", "")]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+
+
+def traced(folder, command, *options, **more):
+    """A command run in a folder under strace, which can fail or delay its calls, or kill at one."""
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    done = subprocess.run(
+        ["strace", "-f", "-qq", *options, *command],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        **more,
+    )
+    if "ptrace" in done.stderr:
+        pytest.skip(f"strace is not permitted here: {done.stderr.splitlines()[0]}")
+    return done

@@ -32,7 +32,7 @@ def began(folder, *more, temporary=None):
 
 def waited_for(look, process):
     """What `look` finds at last."""
-    until = time.monotonic() + 60
+    until = time.monotonic() + 120
     while not (found := look()):
         assert time.monotonic() < until
         assert process.poll() is None, process.communicate()
@@ -145,6 +145,5 @@ def test_a_pack_that_cannot_be_written_is_said_and_every_run_is_where_it_was(
     done = bench("pack", preexec_fn=limited(4096))
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
-    assert "cannot write" in done.stderr
-    assert "every run is where it was" in done.stderr
+    assert "(File too large); no run is lost: make room" in done.stderr
     assert sorted(store.root.rglob("*")) == before

@@ -15,6 +15,7 @@ from harness import schema
 from harness.errors import HeldoutError
 from harness.record import Failure
 from harness.store import NewerSchemaError, Store, WriteError, failure_logs, read_table
+from heldout_testing import traced
 
 # --- damaged files -----------------------------------------------------------------------------
 
@@ -318,19 +319,6 @@ def write_some(tmp_path, make_record):
     pq.write_table(pa.Table.from_pylist(rows, schema=schema.SCHEMA), tmp_path / "rows.parquet")
     (tmp_path / "put.py").write_text(PUT_SOME)
     return [sys.executable, "put.py", "rows.parquet", "results"]
-
-
-def traced(folder, command, *options):
-    done = subprocess.run(
-        ["strace", "-f", "-qq", *options, *command],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    if "ptrace" in done.stderr:
-        pytest.skip(f"strace is not permitted here: {done.stderr.splitlines()[0]}")
-    return done
 
 
 def test_law_4_file_then_name_then_folder_reach_the_disk(tmp_path, write_some, make_record):

@@ -1,32 +1,45 @@
 """The results folder against a dictionary, through any sequence of events."""
 
+import itertools
 import shutil
+import signal
+import sys
 import tempfile
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from harness import schema
 from harness.packing import pack
-from harness.store import Store, read_table
+from harness.store import Store, pack_of, read_file, read_table
+from heldout_testing import environment, traced
 
-SEEDS = st.integers(0, 4)  # few runs, so that they meet
+RUNS = st.tuples(st.integers(0, 3), st.sampled_from("ab"))  # seed, source: few, so that they meet
+CALLS = ("fsync", "link", "rename", "unlink")
 SCORES = st.integers(0, 3).map(lambda n: n / 4)
 
 
 class ResultsFolder(RuleBasedStateMachine):
-    """Model: what was written first of every run, and which files were harmed since."""
+    """Model: what was written first of every run, and which files were harmed since.
+
+    A run is a seed and a source of its method: changed source makes the old runs stale, and they
+    stay. A second process has had the folder open from the beginning.
+    """
 
     make_record = None
 
     def __init__(self):
         super().__init__()
         self.folder = Path(tempfile.mkdtemp())
-        self.written = {}  # seed -> record
-        self.harmed = set()  # of seeds
-        self.packed = set()  # of seeds: they have no file of their own
+        self.written = {}  # run -> record
+        self.harmed = set()  # of runs
+        self.packed = set()  # of runs
+        self.twice = set()  # of packed runs: they have a file of their own still
 
     def teardown(self):
         shutil.rmtree(self.folder)
@@ -34,28 +47,32 @@ class ResultsFolder(RuleBasedStateMachine):
     @initialize()
     def begin(self):
         self.store = Store.open(self.folder / "results")
+        self.another = Store.open(self.folder / "results")
 
-    def record(self, seed, score=0.0):
-        return self.make_record(seed=seed, score=score, predictions=())
+    def record(self, run, score=0.0):
+        seed, source = run
+        changes = {"seed": seed, "method_hash": source * 64, "score": score}
+        return self.make_record(**changes, predictions=())
 
-    def path(self, seed):
-        return self.store.path(self.record(seed).spec)
+    def path(self, run):
+        return self.store.path(self.record(run).spec)
 
-    @rule(seed=SEEDS, score=SCORES)
-    def put(self, seed, score):
-        record = self.record(seed, score)
-        assert self.store.put(record) == (seed not in self.written)
-        self.written.setdefault(seed, record)
+    @rule(run=RUNS, score=SCORES, another=st.booleans())
+    def put(self, run, score, another):
+        record = self.record(run, score)
+        store = self.another if another else self.store
+        assert store.put(record) == (run not in self.written)
+        self.written.setdefault(run, record)
 
-    @rule(seed=SEEDS)
-    def get(self, seed):
-        read = self.store.get(self.record(seed).spec)
-        if seed in self.harmed:  # it is set aside, so that the run can be repeated
+    @rule(run=RUNS, another=st.booleans())
+    def get(self, run, another):
+        read = (self.another if another else self.store).get(self.record(run).spec)
+        if run in self.harmed:  # it is set aside, so that the run can be repeated
             assert read is None
-            self.harmed.remove(seed)
-            del self.written[seed]
+            self.harmed.remove(run)
+            del self.written[run]
         else:
-            assert read == self.written.get(seed)
+            assert read == self.written.get(run)
 
     def alone(self):
         return sorted(set(self.written) - self.packed)
@@ -64,9 +81,22 @@ class ResultsFolder(RuleBasedStateMachine):
     def pack(self):
         done = pack(self.folder / "results")
         sound = set(self.written) - self.packed - self.harmed
-        assert done.runs == len(sound)
-        assert {d.path for d in done.damaged} == {self.path(seed) for seed in self.harmed}
+        assert done.runs == len(sound) + len(self.twice)
+        assert {d.path for d in done.damaged} == {self.path(run) for run in self.harmed}
         self.packed |= sound
+        self.twice.clear()
+
+    @precondition(lambda self: set(self.alone()) - self.harmed)
+    @rule(data=st.data())
+    def crash_while_packing(self, data):
+        """The pack is in place, and some of the runs' own files are not removed yet."""
+        sound = [run for run in self.alone() if run not in self.harmed]
+        left = data.draw(st.lists(st.sampled_from(sound), unique=True))
+        content = {run: self.path(run).read_bytes() for run in left}
+        self.pack()
+        for run in left:
+            self.path(run).write_bytes(content[run])
+        self.twice |= set(left)
 
     @rule()
     def reopen(self):
@@ -85,18 +115,18 @@ class ResultsFolder(RuleBasedStateMachine):
     @precondition(lambda self: self.alone())
     @rule(data=st.data(), share=st.floats(0, 0.99))
     def truncate_a_file(self, data, share):
-        seed = data.draw(st.sampled_from(self.alone()))
-        content = self.path(seed).read_bytes()
-        self.path(seed).write_bytes(content[: int(share * len(content))])
-        self.harmed.add(seed)
+        run = data.draw(st.sampled_from(self.alone()))
+        content = self.path(run).read_bytes()
+        self.path(run).write_bytes(content[: int(share * len(content))])
+        self.harmed.add(run)
 
     @precondition(lambda self: self.alone())
     @rule(data=st.data())
     def delete_a_file(self, data):
-        seed = data.draw(st.sampled_from(self.alone()))
-        self.path(seed).unlink()
-        del self.written[seed]
-        self.harmed.discard(seed)
+        run = data.draw(st.sampled_from(self.alone()))
+        self.path(run).unlink()
+        del self.written[run]
+        self.harmed.discard(run)
 
     @rule()
     def crash_while_writing(self):
@@ -104,24 +134,85 @@ class ResultsFolder(RuleBasedStateMachine):
 
     @invariant()
     def has_agrees(self):
-        for seed in range(5):
-            assert self.store.has(self.record(seed).spec) == (seed in self.written)
+        for run in itertools.product(range(4), "ab"):
+            for store in (self.store, self.another):
+                assert store.has(self.record(run).spec) == (run in self.written)
 
     @invariant()
     def the_table_agrees(self):
         table, damaged = read_table(self.folder / "results")
-        sound = {s: record for s, record in self.written.items() if s not in self.harmed}
-        rows = zip(table["seed"].to_pylist(), table["score"].to_pylist(), strict=True)
-        assert sorted(rows) == sorted((s, record.score) for s, record in sound.items())
-        assert {d.path for d in damaged} == {self.path(seed) for seed in self.harmed}
+        sound = {
+            record.key: record for run, record in self.written.items() if run not in self.harmed
+        }
+        rows = zip(table["key"].to_pylist(), table["score"].to_pylist(), strict=True)
+        assert sorted(rows) == sorted((key, record.score) for key, record in sound.items())
+        assert {d.path for d in damaged} == {self.path(run) for run in self.harmed}
+
+
+PUT_OR_PACK = """
+import sys
+from pathlib import Path
+import pyarrow.parquet as pq
+from harness import schema
+from harness.packing import pack
+from harness.store import Store
+store = Store.open(Path("results"))
+if sys.argv[1:]:
+    store.put(schema.from_row(pq.read_table(sys.argv[1]).to_pylist()[0]))
+else:
+    pack(Path("results"))
+"""
+
+
+class FolderOfKilledProcesses(ResultsFolder):
+    """The same with processes that are really killed: on entry to the n-th call of a kind."""
+
+    kills = 0
+
+    def killed(self, arguments, call, n):
+        names = f"/^{call}(at|at2)?$"
+        inject = ("-e", f"trace={names}", "-e", f"inject={names}:signal=KILL:when={n}")
+        command = [sys.executable, "-c", PUT_OR_PACK, *arguments]
+        done = traced(self.folder, command, "-o", "/dev/null", *inject, env=environment())
+        assert done.returncode in (0, -signal.SIGKILL), done.stderr
+        FolderOfKilledProcesses.kills += done.returncode != 0
+
+    @rule(run=RUNS, score=SCORES, call=st.sampled_from(CALLS), n=st.integers(1, 3))
+    def killed_while_writing(self, run, score, call, n):
+        record = self.record(run, score)
+        rows = pa.Table.from_pylist([schema.to_row(record)], schema=schema.SCHEMA)
+        pq.write_table(rows, self.folder / "row.parquet")
+        self.killed(["row.parquet"], call, n)
+        if self.path(run).exists():
+            self.written.setdefault(run, record)
+
+    @rule(call=st.sampled_from(CALLS), n=st.integers(1, 3))
+    def killed_while_packing(self, call, n):
+        self.killed([], call, n)
+        found = pack_of(self.path((0, "a")).parent)
+        held = set(read_file(found)["key"].to_pylist()) if found.exists() else set()
+        self.packed = {run for run in self.written if self.record(run).key in held}
+        self.twice = {run for run in self.packed if self.path(run).exists()}
 
 
 @pytest.fixture
-def machine(make_record):
-    return type("Machine", (ResultsFolder,), {"make_record": staticmethod(make_record)})
+def check(make_record):
+    """Runs a machine."""
+
+    def go(machine, examples):
+        made = type("Machine", (machine,), {"make_record": staticmethod(make_record)})
+        case = made.TestCase
+        case.settings = settings(max_examples=examples, stateful_step_count=20, deadline=None)
+        case().runTest()
+
+    return go
 
 
-def test_law_4_the_folder_holds_what_was_written_whatever_happens(machine):
-    case = machine.TestCase
-    case.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
-    case().runTest()
+def test_law_4_the_folder_holds_what_was_written_whatever_happens(check):
+    check(ResultsFolder, 25)
+
+
+@pytest.mark.slow
+def test_law_4_the_folder_holds_what_was_written_whoever_is_killed(check):
+    check(FolderOfKilledProcesses, 6)
+    assert FolderOfKilledProcesses.kills >= 3, "otherwise they were meant for other calls"
