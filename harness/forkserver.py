@@ -14,6 +14,7 @@ import dataclasses
 import gc
 import json
 import os
+import re
 import resource
 import selectors
 import signal
@@ -115,8 +116,11 @@ class Child:
         self._status.close()
 
 
-SECRET = "HELDOUT_"
-"""How variables begin that methods have no business with: they lead to test labels."""
+SECRET = re.compile(
+    r"^HELDOUT_|TOKEN(?!IZER)|SECRET|PASSW|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY", re.I
+)
+"""Names of variables that methods have no business with: they lead to test labels, or are what a
+person would not want to find in the log of a failure."""
 
 
 class ForkServer:
@@ -125,7 +129,7 @@ class ForkServer:
     def __init__(self, threads: int) -> None:
         """Start it; loading torch goes on in the background until the first child is asked for."""
         ours, theirs = pair()
-        environment = {n: value for n, value in os.environ.items() if not n.startswith(SECRET)}
+        environment = {n: value for n, value in os.environ.items() if not SECRET.search(n)}
         cache = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
         environment.setdefault("HF_HOME", f"{cache}/huggingface")  # a sandbox has another home
         environment |= {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
