@@ -55,6 +55,7 @@ class Method(Protocol):
     def predict(self, inputs: Tensor) -> Tensor:
         """Answer test inputs (N, ...) with outputs (N, ...), never having seen a label.
 
+        Where the task is not told, those of all tasks come mixed: look at each by itself.
         A method may declare a second parameter `task`: the position in the stream (int) that the
         inputs belong to where the scenario reveals it, else None. Not called where the scenario
         asks for weights; there `self.model` is the deliverable, and `self.encoded` (a mapping of
@@ -261,7 +262,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Test:
-    """One test set: inputs go out unlabelled and shuffled, answers stay."""
+    """One test set: inputs go out unlabelled, shuffled and among others; answers stay."""
 
     __test__: ClassVar[bool] = False  # not a pytest class
 

@@ -115,15 +115,17 @@ class _Sitting:
 
     def conduct(self, target: str) -> None:
         """Open, judge the untrained network, load, start, then learn and judge step by step."""
-        self.talk.ask("open", self._facts(), list((self._stream.initial_weights or {}).values()))
+        weights = list((self._stream.initial_weights or {}).values())
+        self.talk.ask("open", self._facts(), weights, kind="opened")
         self._start_memory = resident_bytes(self._pid)
         if self._scenario.untrained:
             self._untrained = self._judge_untrained()
         self.talk.doing = "importing the method"
-        self.talk.ask("load", {"target": target, "setting": dict(self._spec.setting)})
+        request = {"target": target, "setting": dict(self._spec.setting)}
+        self.talk.ask("load", request, kind="loaded")
         self.talk.doing = "start"
         with self._watch.training():
-            self._count(self.talk.ask("go"), begun=0)
+            self._count(self.talk.ask("go", kind="started"), begun=0)
         for i in range(len(self._stream.steps)):
             self.talk.doing = f"learn of experience {i}"
             self._learn(i)
@@ -131,7 +133,7 @@ class _Sitting:
         if self._scenario.window_seconds and not self._count_flops:
             overruns.of_answering(self._watch)
         self.talk.doing = "finishing"
-        self._end = size_and_hash(self.talk.ask("finish").data)
+        self._end = size_and_hash(self.talk.ask("finish", kind="finished").data)
 
     def _learn(self, i: int) -> None:
         """One `learn`, with evaluation points and rewards served off the clock."""

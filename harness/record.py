@@ -97,8 +97,8 @@ class Cost:
     predict_cpu_seconds: float | None = None
     peak_memory_bytes: int | None = None  # resident, by the kernel, interpreter included
     start_memory_bytes: int | None = None  # the same before the method was loaded
-    samples_seen: int | None = None  # through `batches()`, repeats counted
-    samples_read: int | None = None  # through whole-tensor reads
+    samples_seen: int | None = None  # through `batches()`, repeats counted; as its process says,
+    samples_read: int | None = None  # through whole-tensor reads; both within `harness.counts`
     spent: Mapping[str, int] = field(
         default_factory=dict
     )  # "reward_calls", "generated_tokens", ...

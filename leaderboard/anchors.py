@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,36 @@ def read_file(file: Path) -> list[Anchor]:
             "type: bench leaderboard freeze SUITE --reference METHOD"
         ) from error
     return anchors
+
+
+def doubts(results: Path, runs: pa.Table, suites: Collection[str] = ()) -> Iterator[str]:
+    """What frozen constants do not come to; `runs` are the records of the folder, a row each.
+
+    Only against runs that are still there: constants outlive them.
+    """
+    found, damaged = read(results)
+    yield from (damage.reason for damage in damaged)
+    rows = runs.select(["key", "score", "suite", "scenario", "metric_floor"]).to_pylist()
+    scores = {row["key"]: row["score"] for row in rows}
+    floors = {(row["suite"], row["scenario"]): row["metric_floor"] for row in rows}
+    for place, anchor in found.items():
+        if suites and anchor.suite not in suites:
+            continue
+        for name in _VALUES:
+            value: Value = getattr(anchor, name)
+            told = [scores[key] for key in value.keys if scores.get(key) is not None]
+            if value.keys and len(told) == len(value.keys):
+                true = math.fsum(told) / len(told)
+            elif not value.keys and place in floors:
+                true = floors[place]
+            else:
+                continue
+            if not math.isclose(value.value, true, rel_tol=1e-9, abs_tol=1e-9):
+                yield (
+                    f"{path(results, anchor.suite)}: the {name} of {'/'.join(place)} is "
+                    f"{value.value:g}, but the runs it was frozen from come to {true:g}; "
+                    f"type: bench leaderboard freeze {anchor.suite} --reference METHOD"
+                )
 
 
 def write(results: Path, suite: str, anchors: Iterable[Anchor]) -> None:

@@ -40,7 +40,9 @@ def command(suites: tuple[str, ...], results: Path, data: Path | None, repeat: i
     from harness.data import VARIABLE
     from harness.engine import LocalEngine
     from harness.errors import HeldoutError, did_you_mean
+    from harness.store import read_table
     from harness.verification import verify
+    from leaderboard import anchors
 
     for suite in suites:
         if suite not in registry.suites():
@@ -53,7 +55,8 @@ def command(suites: tuple[str, ...], results: Path, data: Path | None, repeat: i
         verdict = verify(
             results, engine, suites, lambda what: click.echo(what, err=True), repeat, SystemRandom()
         )
-    for text in verdict.doubts:
+    doubts = [*verdict.doubts, *anchors.doubts(results, read_table(results)[0], suites)]
+    for text in doubts:
         click.echo(f"doubt: {text}")
     for text in verdict.unchecked:
         click.echo(f"not checked: {text}")
@@ -62,6 +65,6 @@ def command(suites: tuple[str, ...], results: Path, data: Path | None, repeat: i
     click.echo(
         f"{verdict.records} records in {results}: {verdict.rescored} runs scored again{unscored}"
         f"{repeated}; "
-        f"{len(verdict.doubts)} doubts"
+        f"{len(doubts)} doubts"
     )
-    return SOME_FAILED if verdict.doubts or verdict.unchecked else OK
+    return SOME_FAILED if doubts or verdict.unchecked else OK

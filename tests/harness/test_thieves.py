@@ -41,6 +41,7 @@ WAYS = {  # theft -> (what the thief is told, whether `process` stops it)
     "files.an_open_file_of_the_harness": ("open", "rights"),
     "files.the_environment": ("", "rights"),
     "files.the_command_line": ("", "no"),
+    "files.its_own_environment": ("", "yes"),
     "memory.the_memory_file": ("", "rights"),
     "memory.own_memory": ("", "yes"),
     "memory.another_process_by_call": ("address", "rights"),
@@ -84,6 +85,7 @@ def engine(secret, tmp_path_factory):
         patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("thieves")))  # theirs, without a sandbox
         patch.setenv("HELDOUT_DATA", str(path.parent))
         patch.setenv("HELDOUT_LABELS", secret.decode())
+        patch.setenv("HF_TOKEN", secret.decode())
         with LocalEngine(jobs=1, counters=()) as engine:
             engine.accelerators()  # starts it
             yield engine

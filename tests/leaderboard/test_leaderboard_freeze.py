@@ -63,6 +63,21 @@ def test_freezing_the_same_again_changes_nothing_and_others_raise_the_version(re
     assert of(results).reference.method == "beta"
 
 
+@pytest.mark.parametrize("name", ["floor", "reference", "ceiling"])
+def test_a_constant_that_was_edited_is_found(name, results):
+    """With a digest of its own, as whoever writes the file gives it."""
+    freeze(results, "shapes", "alpha", None, "squares:alpha")
+    table = read_table(results)[0]
+    assert list(anchors.doubts(results, table)) == []
+    anchor = of(results)
+    value = dataclasses.replace(getattr(anchor, name), value=0.3)
+    forged = dataclasses.replace(anchor, **{name: value})
+    anchors.write(results, "shapes", [forged, of(results, "circles")])
+    (doubt,) = anchors.doubts(results, table)
+    assert f"the {name} of shapes/squares is 0.3, but" in doubt
+    assert list(anchors.doubts(results, table, ["other"])) == []
+
+
 def test_a_new_entry_changes_no_frozen_value(results):
     freeze(results, "shapes", "alpha", None, None)
     before = of(results)

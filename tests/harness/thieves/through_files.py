@@ -83,6 +83,11 @@ def the_environment(_):
     return b"".join(Path(f"/proc/{pid}/environ").read_bytes() for pid in ancestors())
 
 
+def its_own_environment(_):
+    """What the harness passed on: a log is published, so a token in it would be too."""
+    return [name for name, value in os.environ.items() if "heldout-secret" in value]
+
+
 def the_command_line(_):
     """What the harness was called with."""
     found = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in ancestors()]
