@@ -347,8 +347,10 @@ BREAKS_THE_HARNESS = [
     Bad(
         "hangs up",
         {
-            "before": "self.problem = None; import gc, socket\n"
-            "for o in gc.get_objects():\n    if type(o) is socket.socket: o.close()"
+            "before": "self.problem = None; import contextlib, gc, socket\n"
+            "for o in gc.get_objects():\n"
+            "    with contextlib.suppress(OSError):\n"
+            "        if type(o) is socket.socket: o.close()"
         },
         "exit",
         "",
