@@ -79,6 +79,24 @@ class Exam:
         """How many samples each experience has."""
         return [len(next(iter(step.arrays.values()))) for step in self.stream.steps]
 
+    @cached_property
+    def _prompts(self) -> tuple[frozenset[bytes], ...]:
+        """Per experience, the prompts that it hands out; empty where there are none."""
+        return tuple(
+            frozenset(_rows(step.arrays["prompts"]) if "prompts" in step.arrays else ())
+            for step in self.stream.steps
+        )
+
+    def strangers(self, prompts: Array, begun: int) -> int:
+        """How many of prompts (B, ...) are none of the first `begun` experiences'.
+
+        A verifier may know the answer to every question, those of the tests too.
+        """
+        known = self._prompts[:begun]
+        if not any(known):
+            return 0
+        return sum(not any(row in those for those in known) for row in _rows(prompts))
+
     @property
     def papers(self) -> tuple[Test, ...]:
         """What is judged: the tests, and the validation set, if there is one, as the last."""
@@ -173,6 +191,12 @@ class Exam:
         if odd:
             raise RunFailure("output", f"the outputs have a {odd[0]}")
         return means
+
+
+def _rows(array: Array) -> list[bytes]:
+    """Rows that are equal where type, shape and content are."""
+    kind = f"{array.dtype.str}{array.shape[1:]}".encode()
+    return [kind + row.tobytes() for row in array]
 
 
 def checked(outputs: Array, wanted: Outputs, count: int) -> Array:

@@ -158,7 +158,7 @@ class _Sitting:
                 points = 0 if stopped else points - 1
                 answer = Message("stop" if stopped else "go on")
             elif message.kind == "reward" and step.oracle is not None:
-                answer = self._rewarded(step.oracle, message)
+                answer = self._rewarded(i, step.oracle, message)
             else:
                 raise ChannelError(f"unexpected message {message.kind!r}")
             with self._watch.training():
@@ -180,12 +180,18 @@ class _Sitting:
         better = self._scenario.metric.higher_is_better
         return patience is not None and is_over(qualities, patience, higher_is_better=better)
 
-    def _rewarded(self, oracle: Any, message: Message) -> Message:
+    def _rewarded(self, i: int, oracle: Any, message: Message) -> Message:
         if len(message.arrays) != 2 or any(array.ndim < 1 for array in message.arrays):
             raise ChannelError("a reward request without prompts and completions")
         prompts, completions = message.arrays
         if len(prompts) != len(completions):  # each is paid for
             raise ChannelError(f"{len(prompts)} prompts with {len(completions)} completions")
+        if strangers := self._exam.strangers(prompts, begun=i + 1):
+            raise RunFailure(
+                "contract",
+                f"reward() was asked about {strangers} prompts that no experience has handed out; "
+                "give it those of `batches` or of `prompts` as they are",
+            )
         self._reward_calls += len(prompts)
         limit = self._limits["spend"].get("reward_calls")
         if limit is not None and self._reward_calls > limit:

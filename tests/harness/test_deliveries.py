@@ -58,10 +58,31 @@ def test_who_asks_and_never_listens_holds_nobody(judged):
 
 
 def test_what_the_reward_cannot_cope_with_is_the_methods_failure(judged):
-    asks = "experience.reward(torch.zeros(3), torch.zeros(3))"
+    asks = "experience.reward(torch.ones(3, 1), torch.zeros(3))"
     record = judged(asks, place="toy-pairs/point", budget={"steps": "1"})
     assert record.failure.kind == "output"
     assert "completions float32 (3,) could not be judged (" in record.failure.reason
+
+
+INVENTED = {
+    "another": "prompts + 7",
+    "below zero": "prompts - 1",
+    "longer": "torch.zeros(1, 2).long()",
+    "fractions": "prompts + 0.25",
+}
+
+
+@pytest.mark.parametrize("name", [*INVENTED, "its own"])
+def test_law_3_no_verifier_answers_what_was_not_asked(judged, name):
+    """It may know the answers to the test questions, which a method can guess or enumerate."""
+    prompts = INVENTED.get(name, "experience.prompts[:1]")
+    record = judged(f"experience.reward({prompts}, prompts)\nself.model.weight.data.zero_()")
+    if name == "its own":
+        assert record.status == "ok", record.failure
+        assert record.cost.spent == {"reward_calls": 1}
+    else:
+        assert record.failure.kind == "contract"
+        assert "asked about 1 prompts that no experience has handed out" in record.failure.reason
 
 
 SPOILS = "with torch.no_grad(): self.model.weight[0] = {value}\n{then}"
