@@ -42,14 +42,17 @@ class Reported:
     minutes: float | None = None  # of one CPU core, for all seeds, about
     why: str = ""  # the reason why ours differs, where it is known
 
+    def error(self) -> float:
+        """The standard error of the reported mean; 0 where no spread is given."""
+        if not self.spread or not self.runs or self.runs < 2:
+            return 0.0
+        deviation = self.spread_kind == "standard deviation"
+        return self.spread / math.sqrt(self.runs) if deviation else self.spread
+
     def interval(self) -> tuple[float, float]:
         """95 % interval of the reported mean; the value alone where no spread is given."""
-        if not self.spread or not self.runs or self.runs < 2:
-            return self.value, self.value
-        error = self.spread
-        if self.spread_kind == "standard deviation":
-            error /= math.sqrt(self.runs)
-        width = float(stats.t.ppf(0.975, self.runs - 1)) * error
+        error = self.error()
+        width = float(stats.t.ppf(0.975, (self.runs or 0) - 1)) * error if error else 0.0
         return self.value - width, self.value + width
 
 
@@ -93,6 +96,22 @@ class Comparison:
         """95 % t interval of our mean."""
         return _t_interval(self.scores)
 
+    def difference(self) -> tuple[float, float]:
+        """Ours less theirs, and half the width of its 95 % interval (B. L. Welch, 1947).
+
+        Where no spread is reported, theirs counts as exact.
+        """
+        count, error = len(self.scores), self.reported.error()
+        ours = _variance(self.scores) / count if count > 1 else math.inf
+        both = ours + error**2
+        if not 0 < both < math.inf:
+            return self.mean - self.reported.value, both
+        inverse = (ours / both) ** 2 / (count - 1)
+        if error:
+            inverse += (error**2 / both) ** 2 / ((self.reported.runs or 2) - 1)
+        width = float(stats.t.ppf(0.975, 1 / inverse)) * math.sqrt(both)
+        return self.mean - self.reported.value, width
+
     @property
     def verdict(self) -> Verdict:
         """Reproduced: each mean lies in the other's interval (ours in none where none is given)."""
@@ -116,6 +135,10 @@ def _t_interval(scores: Sequence[float]) -> tuple[float, float]:
     if count < 2:
         return -math.inf, math.inf
     mean = math.fsum(scores) / count
-    deviation = math.sqrt(math.fsum((score - mean) ** 2 for score in scores) / (count - 1))
-    width = float(stats.t.ppf(0.975, count - 1)) * deviation / math.sqrt(count)
+    width = float(stats.t.ppf(0.975, count - 1)) * math.sqrt(_variance(scores) / count)
     return mean - width, mean + width
+
+
+def _variance(scores: Sequence[float]) -> float:
+    mean = math.fsum(scores) / len(scores)
+    return math.fsum((score - mean) ** 2 for score in scores) / (len(scores) - 1)

@@ -71,10 +71,10 @@ def command(
             c.reported.name,
             _interval(c.reported.value, c.reported.interval()),
             _interval(c.mean, c.interval()) if c.scores else "",
-            f"{c.mean - c.reported.value:+.4f}" if c.scores else "",
+            "{:+.4f} ± {:.4f}".format(*c.difference()) if c.scores else "",
             f"{len(c.scores)}",
             c.verdict,
-            c.reported.why,
+            "" if c.verdict == "reproduced" else c.reported.why,
         ]
         for c in found.comparisons
     ]
@@ -82,7 +82,8 @@ def command(
         [n.reported.name, f"{n.reported.value:g}", "", "", "0", "not attempted", n.reason]
         for n in found.not_attempted
     ]
-    heads = ["number", "reported [95 %]", "ours [95 %]", "difference", "seeds", "verdict", "why"]
+    heads = ["number", "reported [95 %]", "ours [95 %]", "difference ± 95 %"]
+    heads += ["seeds", "verdict", "why"]
     widths = [None, None, None, None, None, None, 60]
     click.echo(tabulate(rows, heads, "simple", disable_numparse=True, maxcolwidths=widths))
     click.echo(f"\n{found.executed} runs done, {found.found} found in {store.root}")

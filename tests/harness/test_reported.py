@@ -1,10 +1,12 @@
 """Reported numbers: intervals, verdicts, catalogue files, and a run from the command line."""
 
 import math
+import statistics
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from harness import reproduction
 from harness.errors import HeldoutError
@@ -47,6 +49,20 @@ def test_verdicts(scores, failed, verdict):
 def test_a_number_without_a_spread_needs_only_to_lie_in_our_interval():
     assert Comparison(number(), (0.3, 0.5, 0.8), 0).verdict == "reproduced"
     assert Comparison(number(0.9), (0.49, 0.5, 0.51), 0).verdict == "below"
+
+
+def test_the_difference_and_its_interval_are_welchs():
+    theirs = {"spread": 0.1, "spread_kind": "standard deviation", "runs": 20}
+    scores = (0.5, 0.62, 0.7, 0.55)
+    difference, width = Comparison(number(0.5, **theirs), scores, 0).difference()
+    samples = statistics.mean(scores), statistics.stdev(scores), len(scores)
+    at_the_edge = stats.ttest_ind_from_stats(*samples, 0.5 + difference - width, 0.1, 20, False)
+    assert difference == pytest.approx(statistics.mean(scores) - 0.5)
+    assert at_the_edge.pvalue == pytest.approx(0.05)
+    low, high = Comparison(number(0.5), scores, 0).interval()
+    exact = Comparison(number(0.5), scores, 0).difference()[1]
+    assert exact == pytest.approx((high - low) / 2)
+    assert Comparison(number(0.5, **theirs), (0.5,), 0).difference()[1] == math.inf
 
 
 @given(st.lists(st.floats(0, 1), min_size=3, max_size=8), st.floats(0, 1), st.floats(1e-4, 0.1))
