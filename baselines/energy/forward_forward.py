@@ -20,6 +20,7 @@ Departs from the paper:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -53,7 +54,9 @@ class ForwardForward:
         self.rng, self.classes = problem.rng, problem.classes
         self.model = problem.model()
         *self.hidden, _ = (m for m in self.model.layers if isinstance(m, nn.Linear))
-        labels = nn.Linear(self.classes, self.hidden[0].out_features, bias=False)
+        width = self.hidden[0].out_features
+        labels = nn.utils.skip_init(nn.Linear, self.classes, width, bias=False)
+        nn.init.kaiming_uniform_(labels.weight, math.sqrt(5), generator=self.rng)  # torch's default
         self.model.labels = labels.to(problem.device)
         self.trained = [p for m in (*self.hidden, self.model.labels) for p in m.parameters()]
         self.optimizer = torch.optim.Adam(self.trained, self.lr)

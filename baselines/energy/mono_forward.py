@@ -15,6 +15,7 @@ Departs from the paper:
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -39,7 +40,10 @@ class MonoForward:
     def start(self, problem: Problem) -> None:
         self.model = problem.model()
         *self.hidden, output = (m for m in self.model.layers if isinstance(m, nn.Linear))
-        own = [nn.Linear(w.out_features, problem.classes, bias=False) for w in self.hidden[:-1]]
+        sizes = [(w.out_features, problem.classes) for w in self.hidden[:-1]]
+        own = [nn.utils.skip_init(nn.Linear, *size, bias=False) for size in sizes]
+        for m in own:  # as torch does by default
+            nn.init.kaiming_uniform_(m.weight, math.sqrt(5), generator=problem.rng)
         self.model.projections = nn.ModuleList(own).to(problem.device)
         self.projections = [*own, output]  # M_1 .. M_L
         self.optimizer = torch.optim.Adam(self.model.parameters(), self.lr)
