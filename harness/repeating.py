@@ -5,18 +5,20 @@ The one check that tells predictions which a method gave from predictions which 
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from harness import machine
-from harness.contract import Scenario
+from harness.contract import Point, Scenario
 from harness.engine import Job, LocalEngine
 from harness.errors import HeldoutError
 from harness.record import Record
 from harness.registry import MethodEntry
 from harness.store import Store
+
+TIMED = ("seconds", "joules")  # how measures end that are no two times the same
 
 
 def obstacle(record: Record, source_hash: str) -> str:
@@ -50,7 +52,7 @@ def differing(
         "weights": (record.weights_sha256, again.weights_sha256),
         "samples": (_samples(record), _samples(again)),
         "spending": (record.cost.spent, again.cost.spent),
-        "curve": (_curve(record), _curve(again)),
+        "curve": (True, _same_curve(record, again)),
         "parameters": (record.parameters, again.parameters),
     }
     return [name for name, (before, now) in compared.items() if before != now]
@@ -60,12 +62,25 @@ def _samples(record: Record) -> tuple[int | None, int | None]:
     return record.cost.samples_seen, record.cost.samples_read
 
 
-def _curve(record: Record) -> list[tuple[Any, ...]]:
-    """What a run comes to on its way, times and energy left out."""
-    return [
-        (p.experience, p.samples_seen, p.quality, p.constraint_met, p.measures, p.train_flops)
-        for p in record.curve
-    ]
+def _same_curve(one: Record, other: Record) -> bool:
+    """Whether two runs came to the same on their way, times and energy left out.
+
+    To rounding: what the harness itself measures of weights on the way is no part of the promise.
+    """
+    pairs = [(_figures(p), _figures(q)) for p, q in zip(one.curve, other.curve, strict=False)]
+    return len(one.curve) == len(other.curve) and all(
+        p.keys() == q.keys()
+        and all(math.isclose(p[n], q[n], rel_tol=1e-6, abs_tol=1e-6) for n in p)
+        for p, q in pairs
+    )
+
+
+def _figures(point: Point) -> dict[str, float]:
+    told = {n: value for n, value in point.measures.items() if not n.endswith(TIMED)}
+    flags = {} if point.constraint_met is None else {"constraint met": float(point.constraint_met)}
+    flops = {} if point.train_flops is None else {"FLOPs": float(point.train_flops)}
+    place = {"experience": point.experience, "samples": point.samples_seen}
+    return {**told, **flags, **flops, **place, "quality": point.quality}
 
 
 def _versions(libraries: Mapping[str, str]) -> str:
