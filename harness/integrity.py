@@ -15,8 +15,9 @@ from typing import Any
 
 from harness import schema
 from harness.errors import HeldoutError
+from harness.reading import record_files
 from harness.record import Record
-from harness.store import Store, is_as_written, pack_of, read_file, record_files, slug
+from harness.store import Store, is_as_written, pack_of, read_file, slug
 
 KEY_NAME = re.compile(r"[0-9a-f]{64}")
 REPEAT = "delete it and repeat its run"

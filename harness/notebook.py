@@ -15,8 +15,9 @@ import pyarrow as pa
 from harness import study
 from harness.engine import LocalEngine
 from harness.errors import HeldoutError, did_you_mean
+from harness.reading import read_table
 from harness.record import Record
-from harness.store import Store, read_table
+from harness.store import Store
 
 REQUEST = frozenset(study.Request.__dataclass_fields__) - {"place", "methods"}
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from harness import description
 from harness.errors import HeldoutError
-from harness.store import Damage, failure_logs, read_table
+from harness.reading import failure_logs, read_table
+from harness.store import Damage
 from leaderboard import (
     about,
     anchors,

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from harness.errors import HeldoutError
-from harness.store import Damage, read_table
+from harness.reading import read_table
+from harness.store import Damage
 from leaderboard import board, spreadsheet
 
 PREFIX = "metric."

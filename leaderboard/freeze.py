@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness import applicability
 from harness.errors import HeldoutError, did_you_mean
-from harness.store import read_table
+from harness.reading import read_table
 from leaderboard import anchors, board, statistics
 from leaderboard.anchors import Anchor, Value
 from leaderboard.board import RANKED_PROTOCOL, Entry, Problem, Scenario, Suite

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.errors import HeldoutError, did_you_mean
-from harness.store import read_table
+from harness.reading import read_table
 from leaderboard import anchors, board, standings
 from leaderboard.standings import ScenarioStanding, Standings, SuiteStanding
 

@@ -102,7 +102,8 @@ def describe(results: Path) -> int:
       bench leaderboard describe --results results
     """
     from harness import description, registry
-    from harness.store import Store, read_table
+    from harness.reading import read_table
+    from harness.store import Store
 
     table, _ = read_table(results)
     names = table.group_by(["method", "method_hash"]).aggregate([]).to_pylist()

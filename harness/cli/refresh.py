@@ -35,8 +35,9 @@ def command(suites: tuple[str, ...], jobs: int, data: Path | None, results: Path
     from harness.data import VARIABLE
     from harness.engine import LocalEngine
     from harness.errors import HeldoutError, did_you_mean
+    from harness.reading import read_table
     from harness.refresh import numbers, requests
-    from harness.store import Store, read_table
+    from harness.store import Store
 
     for name in suites:
         if name not in registry.suites():

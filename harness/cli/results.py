@@ -24,7 +24,7 @@ def command(results: Path, failures: bool) -> int:
 
     from harness import schema
     from harness.cli.summary import lines, table
-    from harness.store import read_table
+    from harness.reading import read_table
 
     found, damaged = read_table(results)
     shown = found.filter(pc.equal(found["phase"], "evaluation"))

@@ -40,7 +40,7 @@ def command(suites: tuple[str, ...], results: Path, data: Path | None, repeat: i
     from harness.data import VARIABLE
     from harness.engine import LocalEngine
     from harness.errors import HeldoutError, did_you_mean
-    from harness.store import read_table
+    from harness.reading import read_table
     from harness.verification import verify
     from leaderboard import anchors
 

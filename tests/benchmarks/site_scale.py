@@ -27,7 +27,7 @@ from fake_records import RECORD, SELECTION  # noqa: E402
 
 from harness import schema  # noqa: E402
 from harness.contract import Point  # noqa: E402
-from harness.store import read_table  # noqa: E402
+from harness.reading import read_table  # noqa: E402
 
 SUITES, SCENARIOS, METHODS, TRIALS, TUNING_SEEDS, SEEDS = 6, 15, 30, 16, 2, 5
 PER_SUITE = SCENARIOS * METHODS * (TRIALS * TUNING_SEEDS + SEEDS)

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from harness import protocol, schema
 from harness.contract import Point
+from harness.reading import read_table
 from harness.record import Cost, Machine, Prediction, Record
-from harness.store import Store, read_table
+from harness.store import Store
 
 
 def records(count):

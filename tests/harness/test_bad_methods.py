@@ -9,7 +9,8 @@ from bad_methods import GALLERY, source
 from forgers import FORGERS
 
 from harness import sandbox, study
-from harness.store import Store, record_files
+from harness.reading import record_files
+from harness.store import Store
 from heldout_testing import METHOD, command, environment
 
 CLASS = "continual/split-digits-class"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pytest
 
-from harness.store import read_table
+from harness.reading import read_table
 from heldout_testing import command, environment
 
 CLASS = "continual/split-digits-class"

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from harness import runfolder
-from harness.store import pack_of, read_file, read_table, record_files
+from harness.reading import read_table, record_files
+from harness.store import pack_of, read_file
 from heldout_testing import command, environment, traced
 
 pytestmark = pytest.mark.slow

@@ -6,7 +6,7 @@ import pytest
 
 from harness import description, registry
 from harness.description import Description, Field
-from harness.store import read_table
+from harness.reading import read_table
 
 SOME = Description(
     "er", "a" * 64, "Text.", "baselines/er.py", "https://example.org/bench",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness import sandbox
-from harness.store import read_table
+from harness.reading import read_table
 from heldout_testing import command, environment
 
 STUDY = ("run", "toy-prompts", "toy-reinforce", "--trials", "4", "--seeds", "4", "--jobs", "2")

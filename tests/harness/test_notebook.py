@@ -8,7 +8,7 @@ import pytest
 
 from harness import load_results, run
 from harness.errors import HeldoutError
-from harness.store import record_files
+from harness.reading import record_files
 from heldout_testing import ROOT, environment
 
 CLASS = "continual/split-digits-class"

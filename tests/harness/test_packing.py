@@ -12,7 +12,7 @@ import pytest
 from harness import schema
 from harness.cli import bench
 from harness.packing import pack
-from harness.store import read_table
+from harness.reading import read_table
 
 
 @pytest.fixture

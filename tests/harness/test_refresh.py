@@ -6,7 +6,8 @@ import pytest
 
 from harness import refresh, reproduction, schema
 from harness.cli import bench
-from harness.store import Store, read_table
+from harness.reading import read_table
+from harness.store import Store
 
 PLACE = "continual/split-digits-class"
 

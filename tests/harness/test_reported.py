@@ -10,8 +10,8 @@ from scipy import stats
 
 from harness import reproduction
 from harness.errors import HeldoutError
+from harness.reading import read_table
 from harness.reported import Comparison, Reported, read
-from harness.store import read_table
 
 PLACE = "continual/split-digits-class"
 

@@ -13,8 +13,9 @@ import pytest
 
 from harness import schema
 from harness.errors import HeldoutError
+from harness.reading import failure_logs, read_table
 from harness.record import Failure
-from harness.store import NewerSchemaError, Store, WriteError, failure_logs, read_table
+from harness.store import NewerSchemaError, Store, WriteError
 from heldout_testing import traced
 
 # --- damaged files -----------------------------------------------------------------------------

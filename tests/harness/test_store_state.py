@@ -16,7 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from harness import schema
 from harness.packing import pack
-from harness.store import Store, pack_of, read_file, read_table
+from harness.reading import read_table
+from harness.store import Store, pack_of, read_file
 from heldout_testing import environment, traced
 
 RUNS = st.tuples(st.integers(0, 3), st.sampled_from("ab"))  # seed, source: few, so that they meet

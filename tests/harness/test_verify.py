@@ -20,8 +20,9 @@ from harness import (
 )
 from harness.contract import Trace
 from harness.errors import HeldoutError
+from harness.reading import record_files
 from harness.registry import find_scenarios
-from harness.store import Store, encoded, pack_of, read_file, record_files
+from harness.store import Store, encoded, pack_of, read_file
 from harness.verification import verify
 
 CLASS = "continual/split-digits-class"

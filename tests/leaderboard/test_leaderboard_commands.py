@@ -15,7 +15,7 @@ from fake_records import record, runs, write
 
 from harness import cli
 from harness.errors import HeldoutError
-from harness.store import read_table
+from harness.reading import read_table
 from heldout_testing import ROOT
 from leaderboard import anchors, board, export, overall, standings, tables, versus
 from leaderboard.build import build

@@ -7,7 +7,7 @@ import pytest
 from fake_records import runs, write
 
 from harness.errors import HeldoutError
-from harness.store import read_table
+from harness.reading import read_table
 from heldout_testing import ROOT
 from leaderboard import anchors, board
 from leaderboard.freeze import freeze
