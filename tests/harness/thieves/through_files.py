@@ -91,6 +91,7 @@ def its_own_environment(_):
 def the_command_line(_):
     """What the harness was called with."""
     found = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in ancestors()]
+    found = [line for line in found if b"harness.forkserver" not in line]  # that one says nothing
     return b"heldout" if any(found) else None
 
 
