@@ -111,7 +111,7 @@ def differences(old: State, new: State) -> list[str]:
         if before is None or now is None:
             lines = len((now if before is None else before) or ())
             what = "New scenario" if before is None else "No longer here"
-            found.append(f"{what}: {shown}, {formats.quantity(lines, 'method')}.")
+            found.append(f"{what}: {shown}, {formats.quantity(lines, 'row')}.")
             continue
         for name in sorted({*before, *now}):
             sentence = _change(before.get(name), now.get(name))
