@@ -52,7 +52,7 @@ def test_a_change_is_told_once_and_the_past_is_kept():
     assert told[0] == "New scenario: shapes/circles, 1 row."
     assert "shapes/squares: beta went from rank 2 to rank 1, has the mean 0.91" in told[2]
     back = history.after(history.encode(second), of(SOME))
-    assert "No longer here: shapes/circles, 1 method." in back.entries[0].changes
+    assert "No longer here: shapes/circles, 1 row." in back.entries[0].changes
     assert len({entry.id for entry in back.entries}) == 3
 
 
