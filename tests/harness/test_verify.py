@@ -393,6 +393,17 @@ def test_law_10_an_invented_curve_is_found_by_repeating(root, engine):
     assert "done again, it differs in curve" in "\n".join(again.doubts)
 
 
+@pytest.mark.parametrize("told", [{}, {"spent/tokens": 3.0}], ids=["an older record", "too much"])
+def test_law_10_what_a_curve_notes_must_come_out_again_and_need_not_be_all(root, engine, told):
+    record = schema.from_row(judged(root)[0][1])
+    curve = tuple(dataclasses.replace(p, measures=told) for p in record.curve)
+    scenario = find_scenarios(CLASS, "core")[0]
+    entry = registry.find_method(record.spec.method, "continual")
+    changed = dataclasses.replace(record, curve=curve)
+    found = repeating.differing(changed, scenario, entry, engine)
+    assert found == (["curve"] if told else [])
+
+
 def test_law_10_runs_that_cannot_be_built_here_are_not_doubted(root, engine):
     record = schema.from_row(judged(root)[0][1])
     scenario = dataclasses.replace(find_scenarios(CLASS, "core")[0], build=lambda *_: 1 / 0)
