@@ -7,6 +7,7 @@ table. What it cannot know it leaves out: a number without a spread has no inter
 from __future__ import annotations
 
 import math
+import statistics
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -102,7 +103,7 @@ class Comparison:
         Where no spread is reported, theirs counts as exact.
         """
         count, error = len(self.scores), self.reported.error()
-        ours = _variance(self.scores) / count if count > 1 else math.inf
+        ours = statistics.variance(self.scores) / count if count > 1 else math.inf
         both = ours + error**2
         if not 0 < both < math.inf:
             return self.mean - self.reported.value, both
@@ -135,10 +136,5 @@ def _t_interval(scores: Sequence[float]) -> tuple[float, float]:
     if count < 2:
         return -math.inf, math.inf
     mean = math.fsum(scores) / count
-    width = float(stats.t.ppf(0.975, count - 1)) * math.sqrt(_variance(scores) / count)
+    width = float(stats.t.ppf(0.975, count - 1)) * math.sqrt(statistics.variance(scores) / count)
     return mean - width, mean + width
-
-
-def _variance(scores: Sequence[float]) -> float:
-    mean = math.fsum(scores) / len(scores)
-    return math.fsum((score - mean) ** 2 for score in scores) / (len(scores) - 1)
