@@ -194,14 +194,14 @@ class ForkServer:
                 reply = b""
         for end in theirs:
             end.close()
-        if not reply:
+        first, credentials = b"", list[tuple[int, int, bytes]]()
+        if reply:
+            self.has_worked = True
+            first, credentials, _, _ = status.recvmsg(4096, socket.CMSG_SPACE(_CREDENTIALS.size))
+        if first != BORN:
             for end in (channel, log, status):
                 end.close()
             raise self.ended()
-        self.has_worked = True
-        first, credentials, _, _ = status.recvmsg(4096, socket.CMSG_SPACE(_CREDENTIALS.size))
-        if first != BORN:
-            raise RuntimeError("a process of the fork server ended at once; see: bench doctor")
         child_pid, _, _ = _CREDENTIALS.unpack(credentials[0][2])
         child = Child(child_pid, Channel(channel, trusting=False), log, status)
         if trouble := reply.decode().removeprefix(CONFINED):
