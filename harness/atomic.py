@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import re
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 
 DAY_SECONDS = 86_400.0
+_HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of renameat2(2)
 
 
 def write(path: Path, content: bytes, *, replace: bool = False) -> bool:
@@ -40,6 +42,24 @@ def make_folder(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for place in reversed(missing):
         _sync(place.parent)
+
+
+def exchange(one: Path, other: Path) -> None:
+    """Let two paths change places: at no moment is either missing.
+
+    Where the system or the file system cannot do that, they are renamed one after the other.
+    """
+    call = getattr(ctypes.CDLL(None), "renameat2", None)
+    if call and call(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0:
+        return
+    aside = temporary(other)
+    other.rename(aside)
+    try:
+        one.rename(other)
+    except OSError:
+        aside.rename(other)
+        raise
+    aside.rename(one)
 
 
 def temporary(path: Path) -> Path:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from harness.record import Record
 from harness.registry import MethodEntry
 from harness.space import Choice, Dimension
 from harness.store import Store
+from harness.workfolder import WorkFolder
 
 SHORT = {"epochs": "1", "steps": "20"}  # per experience, whichever is reached first
 PATIENCE_SECONDS = 25.0  # after which no further scenario is begun
@@ -43,13 +43,13 @@ def check(
     is tried, and a run may take as long as the scenario allows.
     """
     found = list(legibility.findings(entry))
-    with tempfile.TemporaryDirectory(prefix="heldout-check-") as folder:
+    with WorkFolder() as folder:
         try:
-            facts = of_method(entry, engine, Path(folder) / "facts")
+            facts = of_method(entry, engine, folder / "facts")
         except HeldoutError as error:
             return [*found, Finding("contract", "problem", str(error))]
         found += _space(facts)
-        trial = _Trial(entry, facts, engine, Path(folder), notify, patience_seconds)
+        trial = _Trial(entry, facts, engine, folder, notify, patience_seconds)
         return [*found, *trial.findings(suite or entry.suite)]
 
 

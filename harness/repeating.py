@@ -6,9 +6,7 @@ The one check that tells predictions which a method gave from predictions which 
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 
 from harness import machine
 from harness.contract import Point, Scenario
@@ -17,6 +15,7 @@ from harness.errors import HeldoutError
 from harness.record import Record
 from harness.registry import MethodEntry
 from harness.store import Store
+from harness.workfolder import WorkFolder
 
 TIMED = ("seconds", "joules")  # how measures end that are no two times the same
 
@@ -40,8 +39,8 @@ def differing(
 ) -> list[str]:
     """What comes out otherwise when the run is done again; raises HeldoutError if it cannot be."""
     job = Job(record.spec, scenario, method.target, record.budget_standard, record.selection)
-    with tempfile.TemporaryDirectory(prefix="heldout-repeat-") as folder:
-        report = engine.run([job], Store.open(Path(folder) / "results"), lambda _: None)
+    with WorkFolder() as folder:
+        report = engine.run([job], Store.open(folder / "results"), lambda _: None)
     if not report.records:
         raise HeldoutError("; ".join(report.errors))
     again = report.records[record.key]

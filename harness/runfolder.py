@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import shutil
 import stat
-import subprocess
-import tempfile
 import threading
-import time
 from collections.abc import Iterable, Iterator
 from importlib.util import cache_from_source
 from pathlib import Path
 
 from harness import sandbox
-from harness.errors import HeldoutError
 from harness.fingerprint import closure
 from harness.loading import source_of
 from harness.sandbox import Grant
+from harness.workfolder import WorkFolder
 
-PREFIX = "heldout-run-"
-YOUNG_SECONDS = 60.0  # a folder of that age may not be locked yet
 SCRATCH_BYTES = 4_000_000_000  # on disk, of a run
 BLOCK = 4096  # bytes that a file counts for at least: there is an end to their number too
 DEPTH = 64  # of folders in it
@@ -62,17 +55,9 @@ class RunFolder:
 
         Raises HeldoutError where no temporary folder can be made.
         """
-        try:
-            self._root = Path(tempfile.mkdtemp(prefix=PREFIX))
-        except OSError as error:
-            raise HeldoutError(
-                f"cannot make the temporary folder of a run ({error.strerror}); make room, or name "
-                "another place with TMPDIR, then run the same command again"
-            ) from error
-        self._root.chmod(0o711)
-        self._lock = os.open(self._root, os.O_RDONLY)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)  # given up when we end, however that is
-        scratch, modules = self._root / "scratch", self._root / "modules"
+        self._work = WorkFolder()
+        self._work.path.chmod(0o711)
+        scratch, modules = self._work.path / "scratch", self._work.path / "modules"
         scratch.mkdir()
         modules.mkdir()
         files: set[Path] = set()
@@ -95,40 +80,7 @@ class RunFolder:
         return self.grant
 
     def __exit__(self, *_: object) -> None:
-        _remove(self._root)
-        os.close(self._lock)
-
-
-def sweep() -> None:
-    """Remove the folders of runs whose harness was killed: nobody holds their lock."""
-    try:
-        place = Path(tempfile.gettempdir())
-    except FileNotFoundError:  # no room anywhere: whoever needs some will say so
-        return
-    for root in place.glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError):  # held, or somebody else's
-            if time.time() - root.stat().st_mtime < YOUNG_SECONDS:
-                continue
-            lock = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if os.fstat(lock).st_uid == os.geteuid():
-                    _remove(root)
-            finally:
-                os.close(lock)
-
-
-def _remove(root: Path) -> None:
-    for _attempt in range(3):  # a process that is being killed may still add to it
-        with contextlib.suppress(RecursionError):
-            shutil.rmtree(root, ignore_errors=True)
-        if not root.exists():
-            return
-        for command in (
-            ["chmod", "-R", "u+rwX"],  # the run may have closed its folders
-            ["rm", "-rf"],  # however deep they are
-        ):
-            subprocess.run([*command, str(root)], stderr=subprocess.DEVNULL, check=False)
+        self._work.remove()
 
 
 def _sources(source: Path) -> tuple[Path, tuple[Path, ...]]:

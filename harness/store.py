@@ -9,7 +9,6 @@ schema anywhere in the folder are read too, so that results can be handed over a
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 from collections.abc import Sequence
@@ -114,8 +113,7 @@ class Store:
         except (UnreadableError, NewerSchemaError):
             raise
         except HeldoutError:
-            with contextlib.suppress(FileNotFoundError):
-                path.rename(path.with_suffix(".damaged"))
+            _set_aside(path)
             return None
 
     def _row(self, path: Path, spec: RunSpec) -> dict[str, Any] | None:
@@ -174,6 +172,19 @@ class Store:
                 f"cannot write {path} ({error.strerror}); what finished before is kept: make room "
                 "or permit writing, then run the same command again"
             ) from error
+
+
+def _set_aside(damaged: Path) -> None:
+    """Give a damaged file another name, so that its run is repeated and nothing is deleted."""
+    try:
+        damaged.rename(damaged.with_suffix(".damaged"))
+    except FileNotFoundError:  # it is in a pack, or another process was quicker
+        return
+    except OSError as error:
+        raise WriteError(
+            f"cannot set the damaged file {damaged} aside ({error.strerror}); permit writing to "
+            "its folder, then run the same command again"
+        ) from error
 
 
 def pack_of(folder: Path) -> Path:

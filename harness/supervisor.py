@@ -15,8 +15,9 @@ from collections.abc import Iterator, Sequence
 from harness import sandbox
 from harness.forkserver import Child, ForkServer, ServerEndedError
 from harness.record import Isolation
-from harness.runfolder import RunFolder, Sources, sweep
+from harness.runfolder import RunFolder, Sources
 from harness.sandbox import Grant
+from harness.workfolder import sweep
 
 
 class StoppedError(Exception):

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import description
+from harness import atomic, description
 from harness.errors import HeldoutError
 from harness.reading import failure_logs, read_table
 from harness.store import Damage
@@ -138,26 +138,22 @@ def _check_replaceable(target: Path, results: Path) -> None:
 
 
 def _publish(files: Mapping[str, bytes], target: Path) -> None:
-    """Build beside the target, then rename: a reader sees the old site or the new one."""
+    """Build beside the target, then put it there: a reader sees the old site or the new one."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     except OSError as error:
         raise HeldoutError(f"cannot write beside {target} ({error.strerror})") from error
     try:
-        new, old = work / "new", work / "old"
+        new = work / "new"
         new.mkdir()  # unlike `work`, with the permissions the user's umask gives
         for name, content in files.items():
             (new / name).write_bytes(content)
         (new / MARKER).write_bytes("".join(f"{name}\n" for name in sorted(files)).encode())
         if target.exists():
-            target.rename(old)
-        try:
+            atomic.exchange(new, target)
+        else:
             new.rename(target)
-        except OSError:
-            if old.exists():
-                old.rename(target)
-            raise
     except OSError as error:
         raise HeldoutError(f"cannot write the site {target} ({error.strerror})") from error
     finally:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import runfolder
+from harness import workfolder
 from harness.reading import read_table, record_files
 from harness.store import pack_of, read_file
 from heldout_testing import command, environment, traced
@@ -106,10 +106,10 @@ class Victim:
         assert self.log.read_text().count("Traceback") <= self.interrupted
         assert not list(self.results.rglob("*.tmp"))
         left = list(self.temporary.glob("heldout-*"))
-        assert all(path.name.startswith(runfolder.PREFIX) for path in left), left
+        assert all(path.name.startswith(workfolder.PREFIX) for path in left), left
         for path in left:
             os.utime(path, (0, 0))
-        runfolder.sweep()
+        workfolder.sweep()
         assert not list(self.temporary.glob("heldout-*"))
 
 

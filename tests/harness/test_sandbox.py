@@ -7,8 +7,6 @@ import os
 import struct
 import subprocess
 import sys
-import tempfile
-import time
 from pathlib import Path
 
 import pytest
@@ -147,25 +145,6 @@ def test_of_installed_suites_only_what_a_run_names_may_be_read(monkeypatch, tmp_
         names = {os.path.relpath(path, place) for path in grant.files}
     shared = {"suites/__init__.py", "suites/shared/__init__.py"}
     assert names == shared | {"suites/shared/networks.py"}
-
-
-def test_law_6_folders_of_a_killed_harness_are_swept_and_others_are_not(monkeypatch, tmp_path):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with runfolder.RunFolder(runfolder.Sources(), (), (), "cpu", processes=True) as alive:
-        left = tmp_path / f"{runfolder.PREFIX}left"
-        (left / "scratch" / "deep").mkdir(parents=True)
-        foreign = tmp_path / "foreign"
-        foreign.mkdir()
-        runfolder.sweep()
-        assert left.exists(), "it may not be locked yet"
-        long_ago = time.time() - 2 * runfolder.YOUNG_SECONDS
-        for path in (left, foreign, Path(alive.scratch).parent):
-            os.utime(path, (long_ago, long_ago))
-        runfolder.sweep()
-        assert not left.exists()
-        assert foreign.exists()
-        assert Path(alive.scratch).exists()
-    assert [path.name for path in tmp_path.iterdir()] == ["foreign"]
 
 
 # --- the filter, run by an interpreter of its own ------------------------------------------------

@@ -295,6 +295,16 @@ def test_a_read_only_folder_is_refused_for_writing_and_read(read_only_disk, make
     assert read_table(root)[0].num_rows == 1
 
 
+def test_a_damaged_file_that_cannot_be_set_aside_is_named(read_only_disk, make_record):
+    store = Store.open(read_only_disk / "results")
+    record = make_record()
+    store.put(record)
+    store.path(record.spec).write_bytes(b"PAR1")
+    subprocess.run(["mount", "-o", "remount,ro", read_only_disk], check=True)
+    with pytest.raises(WriteError, match=r"cannot set the damaged file .*Read-only file system"):
+        store.get(record.spec)
+
+
 # --- crashes -----------------------------------------------------------------------------------
 
 PUT_SOME = """
