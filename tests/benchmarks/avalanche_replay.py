@@ -1,12 +1,15 @@
 """The same experience replay three times: bare, through the harness, and in Avalanche 0.6.0.
 
-    python tests/benchmarks/avalanche_replay.py --data DIR [--epochs 2] [--pairs 3]
+    python tests/benchmarks/avalanche_replay.py --data DIR [--epochs 5] [--pairs 3]
 
 Split MNIST in five tasks, a network 784-400-400-10, batches of 128 new and 128 replayed samples, a
-buffer of 500, SGD with step size 0.1, one thread; every test after every task. Printed are seconds,
-CPU seconds (all processes together) and final average accuracy of each, and ratios to Avalanche.
+buffer of 500, SGD with step size 0.1, one thread; every test after every task; five epochs, as is
+the scenario's budget. Printed are seconds, CPU seconds (all processes together) and final average
+accuracy of each, and ratios to Avalanche. All three clocks begin with the decoded images and end
+with the last answer: each builds its tasks from them.
+
 The aims: at most 0.7 in one process (the bare loop takes about 0.66), at most 0.4 per run with two
-jobs. Ours include building and handing over the data, the others' do not.
+jobs.
 
 Avalanche has no place among our dependencies: install it into a folder of its own, without torch
 (torchvision 0.28.0, avalanche-lib 0.6.0, torchmetrics, pytorchcv and what they import), and put
@@ -27,7 +30,7 @@ PLACE = "continual/split-mnist-class"
 LR, BATCH, BUFFER = 0.1, 128, 500
 
 
-def bare(stream, seed, epochs):
+def bare(scenario, seed, epochs):
     """(seconds, CPU seconds, final average accuracy) of experience replay as one would write it."""
     import torch
     import torch.nn.functional as F
@@ -35,12 +38,13 @@ def bare(stream, seed, epochs):
     from baselines.shared.reservoir import Reservoir
     from suites.shared.networks import mlp
 
+    began = time.perf_counter(), time.process_time()
+    stream = scenario.build("evaluation", seed)
     tests = [torch.from_numpy(test.inputs) for test in stream.tests]
     torch.manual_seed(seed)
     model = mlp(**stream.model.arguments)
     optimizer = torch.optim.SGD(model.parameters(), LR)
     buffer = Reservoir(BUFFER, torch.Generator().manual_seed(seed))
-    began = time.perf_counter(), time.process_time()
     for task, step in enumerate(stream.steps):
         inputs, targets = (torch.from_numpy(a) for a in step.arrays.values())
         for epoch in range(epochs):
@@ -82,7 +86,7 @@ def through_the_harness(engine, epochs, seeds):
     return seconds / len(records), cpu_seconds, score
 
 
-def avalanche(stream, seed, epochs):
+def avalanche(scenario, seed, epochs):
     """(seconds, CPU seconds, final average accuracy) of Avalanche's Replay; None if not there."""
     import torch
 
@@ -98,6 +102,8 @@ def avalanche(stream, seed, epochs):
         return None
     from suites.shared.networks import mlp
 
+    began = time.perf_counter(), time.process_time()
+    stream = scenario.build("evaluation", seed)
     benchmark = tensors_benchmark(
         train_tensors=[tuple(map(torch.from_numpy, s.arrays.values())) for s in stream.steps],
         test_tensors=[tuple(map(torch.from_numpy, (t.inputs, t.answers))) for t in stream.tests],
@@ -115,7 +121,6 @@ def avalanche(stream, seed, epochs):
         eval_mb_size=1000,
         evaluator=EvaluationPlugin(accuracy_metrics(experience=True), loggers=[]),
     )
-    began = time.perf_counter(), time.process_time()
     for experience in benchmark.train_stream:
         strategy.train(experience)
         found = strategy.eval(benchmark.test_stream)
@@ -127,7 +132,7 @@ def avalanche(stream, seed, epochs):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", required=True)
-    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--pairs", type=int, default=3)
     options = parser.parse_args()
     os.environ["HELDOUT_DATA"] = str(Path(options.data).resolve())
@@ -146,13 +151,12 @@ def main():
             engine.hardware()
             through_the_harness(engine, 0.01, 2)  # torch is loaded, data decoded
         for pair in range(options.pairs):
-            stream = scenario.build("evaluation", pair)
             rows = {
-                "bare": bare(stream, pair, options.epochs),
+                "bare": bare(scenario, pair, options.epochs),
                 "harness": through_the_harness(one, options.epochs, 1),
                 "two jobs": through_the_harness(two, options.epochs, 2),
             }
-            other = avalanche(stream, pair, options.epochs)
+            other = avalanche(scenario, pair, options.epochs)
             for name, (seconds, cpu_seconds, accuracy) in rows.items():
                 text = (
                     f"{name}: {seconds:.2f} s a run, CPU {cpu_seconds:.2f} s, {accuracy:.3f} right"
