@@ -319,7 +319,10 @@ def _fork(
             word = pipe.read().decode()
         return pid, word or "it ended before it was confined"
     try:
-        socket.socket(fileno=os.dup(fds[2])).send(BORN)
+        try:
+            socket.socket(fileno=os.dup(fds[2])).send(BORN)
+        except ConnectionError:
+            os._exit(1)  # whoever asked for us has ended
         os.close(listening)
         os.setsid()
         die_with_parent(signal.SIGKILL)

@@ -1,15 +1,19 @@
 """`bench run` while things around it fail: its fork server, its disk, its user's patience."""
 
+import json
 import os
 import resource
 import signal
+import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from harness import sandbox
+from harness.channel import pair
 from harness.reading import read_table
 from heldout_testing import command, environment
 
@@ -80,6 +84,25 @@ def test_a_fork_server_that_never_works_is_not_started_for_every_run(tmp_path, b
     assert "the fork server has ended (exit code 1)" in done.stderr
     assert "run the same command again" in done.stderr
     assert statuses(folder) == ["ok"] * 5
+
+
+def test_a_process_whose_harness_was_killed_while_it_was_made_ends_without_a_word():
+    ours, theirs = pair()
+    server = subprocess.Popen(
+        [sys.executable, "-m", "harness.forkserver", str(theirs.fileno())],
+        pass_fds=[theirs.fileno()],
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    theirs.close()
+    kept, handed_over = zip(*(pair() for _ in range(3)), strict=True)
+    request = json.dumps({"memory_bytes": None, "grant": None}).encode()
+    socket.send_fds(ours, [request], [end.fileno() for end in handed_over])
+    for end in (*handed_over, *kept, ours):
+        end.close()
+    _, errors = server.communicate(timeout=120)
+    assert errors == ""
 
 
 def test_ctrl_c_while_torch_is_loading_ends_within_two_seconds(tmp_path):
