@@ -107,15 +107,24 @@ def sentence(standing: SuiteStanding, overall: Overall) -> str:
             f"line is a method's mean difference to the frozen reference ({references(overall)}) "
             "over the scenarios that apply to it."
         )
-    counts = [(len(d.totals), len(d.scenarios)) for d in overall.divisions]
-    first = f"{counts[0][0]} methods are ranked over {formats.quantity(counts[0][1], 'scenario')}"
-    groups = page.listed([first, *(f"{methods} over {n}" for methods, n in counts[1:])])
+    groups = page.listed(_sizes(overall))
     seeds = formats.between(n for d in overall.divisions for t in d.totals for n in t.seeds)
     return (
         f"{groups}, by mean difference to the frozen reference ({references(overall)}) with "
         f"{seeds} seeds on each scenario: pairwise t tests {_pairing(overall)}, Holm-corrected "
         f"over all pairs of a group at {100 * statistics.ALPHA:g}\u00a0%."
     )
+
+
+def _sizes(overall: Overall) -> list[str]:
+    """How many methods are ranked over how many scenarios; groups of one size are told once."""
+    sizes = Counter((len(d.totals), len(d.scenarios)) for d in overall.divisions)
+    told = []
+    for (methods, count), groups in sizes.items():
+        over = f"over {count}" if told else f"are ranked over {formats.quantity(count, 'scenario')}"
+        noun = "" if told else " methods"
+        told.append(f"{methods}{noun} {over}" + (f" ({groups} groups)" if groups > 1 else ""))
+    return told
 
 
 def _pairing(overall: Overall) -> str:

@@ -76,7 +76,7 @@ def scenarios() -> tuple[Scenario, ...]:
 
 
 def _digits(name: str) -> Scenario:
-    """Digits under one format; only methods that ask for this format apply."""
+    """Digits under one format; methods that ask for another do not apply."""
     return Scenario(
         suite="precision",
         name=f"digits-mlp-{name}",

@@ -4,6 +4,7 @@ import ctypes
 import errno
 import os
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -33,8 +34,14 @@ def test_folders_change_places(pair, monkeypatch, able):
     assert sorted(os.listdir(new.parent)) == ["new", "old"]
 
 
-def test_nobody_finds_a_folder_missing_while_it_changes(pair):
+def test_nobody_finds_a_folder_missing_while_it_changes(pair, monkeypatch):
     new, old = pair
+    with monkeypatch.context() as patch:
+        patch.delattr(Path, "rename")
+        try:
+            atomic.exchange(new, old)
+        except AttributeError:
+            pytest.skip("this file system cannot exchange two names at once")
     seen, done = set(), threading.Event()
 
     def watch():

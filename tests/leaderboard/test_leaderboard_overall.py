@@ -257,6 +257,9 @@ def test_the_sentence_says_what_is_ranked_over_what_and_how():
         "Holm-corrected over all pairs of a group at 5\u00a0%",
     ):
         assert part in sentence
+    alike = dataclasses.replace(of(THREE), divisions=of(THREE).divisions * 3)
+    told = suite_page.sentence(suite(THREE), alike)
+    assert told.startswith("3 methods are ranked over 2 scenarios (3 groups), by mean")
     unpaired = THREE + everywhere("delta", [0.1, 0.2, 0.3, 0.4])
     assert "unpaired where seeds differ" in suite_page.sentence(suite(unpaired), of(unpaired))
     assert "3 to 4 seeds" in suite_page.sentence(suite(unpaired), of(unpaired))
