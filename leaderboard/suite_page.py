@@ -119,7 +119,7 @@ def sentence(standing: SuiteStanding, overall: Overall) -> str:
 def _sizes(overall: Overall) -> list[str]:
     """How many methods are ranked over how many scenarios; groups of one size are told once."""
     sizes = Counter((len(d.totals), len(d.scenarios)) for d in overall.divisions)
-    told = []
+    told: list[str] = []
     for (methods, count), groups in sizes.items():
         over = f"over {count}" if told else f"are ranked over {formats.quantity(count, 'scenario')}"
         noun = "" if told else " methods"
