@@ -131,7 +131,8 @@ class _Sitting:
             self._learn(i)
             self._matrix.append(self._evaluate(i, final=True))
         if self._scenario.window_seconds and not self._count_flops:
-            overruns.of_answering(self._watch)
+            share = overruns.share_of(self._limits, self._scenario.budget)
+            overruns.of_answering(self._watch, share)
         self.talk.doing = "finishing"
         self._end = size_and_hash(self.talk.ask("finish", kind="finished").data)
 
