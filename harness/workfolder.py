@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import glob
 import os
 import shutil
 import subprocess
@@ -20,16 +21,20 @@ YOUNG_SECONDS = 60.0  # a folder of that age may not be locked yet
 class WorkFolder:
     """A new folder, locked as long as we live: who finds it unlocked may `sweep` it.
 
-    A context manager. Raises HeldoutError where no temporary folder can be made.
+    It lies in `place`, or else where temporary folders go. A context manager. Raises HeldoutError
+    where no folder can be made.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, place: Path | None = None, prefix: str = PREFIX) -> None:
         try:
-            self.path = Path(tempfile.mkdtemp(prefix=PREFIX))
+            self.path = Path(tempfile.mkdtemp(prefix=prefix, dir=place))
         except OSError as error:
+            where, other = f" in {place}", "choose another place"
+            if place is None:
+                where, other = "", "name another place with TMPDIR"
             raise HeldoutError(
-                f"cannot make the temporary folder of a run ({error.strerror}); make room, or name "
-                "another place with TMPDIR, then run the same command again"
+                f"cannot make a temporary folder{where} ({error.strerror}); make room, or {other}, "
+                "then run the same command again"
             ) from error
         self._lock = os.open(self.path, os.O_RDONLY)
         fcntl.flock(self._lock, fcntl.LOCK_EX)  # given up when we end, however that is
@@ -46,13 +51,13 @@ class WorkFolder:
         self.remove()
 
 
-def sweep() -> None:
+def sweep(place: Path | None = None, prefix: str = PREFIX) -> None:
     """Remove the folders whose owner was killed: nobody holds their lock."""
     try:
-        place = Path(tempfile.gettempdir())
+        place = place or Path(tempfile.gettempdir())
     except FileNotFoundError:  # no room anywhere: whoever needs some will say so
         return
-    for root in place.glob(f"{PREFIX}*"):
+    for root in place.glob(f"{glob.escape(prefix)}*"):
         with contextlib.suppress(OSError):  # held, or somebody else's
             if time.time() - root.stat().st_mtime < YOUNG_SECONDS:
                 continue

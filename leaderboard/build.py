@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ from harness import atomic, description
 from harness.errors import HeldoutError
 from harness.reading import failure_logs, read_table
 from harness.store import Damage
+from harness.workfolder import WorkFolder, sweep
 from leaderboard import (
     about,
     anchors,
@@ -139,22 +138,19 @@ def _check_replaceable(target: Path, results: Path) -> None:
 
 def _publish(files: Mapping[str, bytes], target: Path) -> None:
     """Build beside the target, then put it there: a reader sees the old site or the new one."""
+    beside, unfinished = target.parent, f".{target.name}.unfinished-"
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    except OSError as error:
-        raise HeldoutError(f"cannot write beside {target} ({error.strerror})") from error
-    try:
-        new = work / "new"
-        new.mkdir()  # unlike `work`, with the permissions the user's umask gives
-        for name, content in files.items():
-            (new / name).write_bytes(content)
-        (new / MARKER).write_bytes("".join(f"{name}\n" for name in sorted(files)).encode())
-        if target.exists():
-            atomic.exchange(new, target)
-        else:
-            new.rename(target)
+        beside.mkdir(parents=True, exist_ok=True)
+        sweep(beside, unfinished)
+        with WorkFolder(beside, unfinished) as work:
+            new = work / "new"
+            new.mkdir()  # unlike `work`, with the permissions the user's umask gives
+            for name, content in files.items():
+                (new / name).write_bytes(content)
+            (new / MARKER).write_bytes("".join(f"{name}\n" for name in sorted(files)).encode())
+            if target.exists():
+                atomic.exchange(new, target)
+            else:
+                new.rename(target)
     except OSError as error:
         raise HeldoutError(f"cannot write the site {target} ({error.strerror})") from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)

@@ -2,6 +2,7 @@ import dataclasses
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -310,6 +311,31 @@ def test_a_failing_build_leaves_the_old_site(tmp_path, monkeypatch):
         build(results, tmp_path / "site")
     assert contents(tmp_path / "site") == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["results", "site"]
+
+
+KILLED_BEFORE_THE_EXCHANGE = """
+import os, signal, sys
+from pathlib import Path
+from harness import atomic
+from leaderboard.build import build
+atomic.exchange = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+build(Path(sys.argv[1]), Path(sys.argv[2]))
+"""
+
+
+def test_a_killed_build_leaves_the_old_site_and_the_next_one_tidies_up(tmp_path):
+    results, site = write(tmp_path / "results", SOME), tmp_path / "site"
+    build(results, site)
+    before = contents(site)
+    killed = [sys.executable, "-c", KILLED_BEFORE_THE_EXCHANGE, str(results), str(site)]
+    assert subprocess.run(killed).returncode == -signal.SIGKILL
+    assert contents(site) == before
+    [left] = set(tmp_path.iterdir()) - {results, site}
+    (tmp_path / ".site.mine").mkdir()
+    for folder in (left, tmp_path / ".site.mine"):
+        os.utime(folder, (0, 0))
+    build(results, site)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".site.mine", "results", "site"]
 
 
 @pytest.mark.parametrize("records", [[], [record(phase="tuning", trial=0)]])
