@@ -1,10 +1,13 @@
-"""Records and studies of suites and methods that do not exist."""
+"""Studies and records of suites and methods that do not exist, and one study that was run."""
 
 import dataclasses
+import shutil
 from collections.abc import Callable
 
 import pytest
+from forgery import CLASS
 
+from harness import study
 from harness.contract import Point
 from harness.protocol import Study
 from harness.record import (
@@ -17,6 +20,7 @@ from harness.record import (
     TuningCost,
 )
 from harness.space import Choice, LogUniform
+from harness.store import Store
 
 SPEC = RunSpec(
     suite="shapes",
@@ -143,3 +147,20 @@ def make_record() -> Callable[..., Record]:
 def make_study() -> Callable[..., Study]:
     """A plausible study with a space of two dimensions; changes by the name of a field."""
     return lambda **changes: dataclasses.replace(STUDY, **changes)
+
+
+@pytest.fixture(scope="module")
+def honest(engine, tmp_path_factory):
+    """A small real study: two methods, two trials of two seeds, three evaluation seeds."""
+    root = tmp_path_factory.mktemp("honest") / "results"
+    request = study.Request(CLASS, ("er", "finetune"), trials=2, seeds=3, budget={"epochs": "1"})
+    summary = study.run(request, engine, Store.open(root))
+    assert not summary.failed
+    return root
+
+
+@pytest.fixture
+def root(honest, tmp_path):
+    """A copy to spoil."""
+    shutil.copytree(honest, tmp_path / "results", ignore=shutil.ignore_patterns(".cache"))
+    return tmp_path / "results"
