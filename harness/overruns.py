@@ -43,21 +43,21 @@ def of_cores(watch: Stopwatch, threads: int) -> None:
         )
 
 
-def share_of(limits: Mapping[str, Any], budget: Budget) -> float:
-    """The share of a scenario's budget, above 0 and at most 1, that the limits of a run allow."""
-    own = {"epochs": budget.epochs, "steps": budget.steps, "seconds": budget.seconds}
-    shares = [float(limits[name] / whole) for name, whole in own.items() if whole and limits[name]]
-    return min([1.0, *shares])
+def has_own_budget(limits: Mapping[str, Any], budget: Budget) -> bool:
+    """Whether the limits of a run are others than its scenario's: it is ranked nowhere."""
+    return any(
+        limits[name] != getattr(budget, name) for name in ("epochs", "steps", "seconds", "patience")
+    )
 
 
-def of_answering(watch: Stopwatch, share: float = 1.0) -> None:
+def of_answering(watch: Stopwatch) -> None:
     """Learning may have been put off until it costs nothing: `predict` is off the clock.
 
-    For scenarios that judge cost. What can be hidden in answers stays, but is bounded. A run that
-    has a `share` of the scenario's budget learns so much less, but answers as often.
+    For scenarios that judge cost, on their own budget: a shorter run learns less and answers as
+    often. What can be hidden in answers stays, but is bounded.
     """
     learning, answering = watch.train_cpu_seconds, watch.predict_cpu_seconds
-    if answering > learning / share * ANSWERING_SHARE + ANSWERING_SECONDS:
+    if answering > learning * ANSWERING_SHARE + ANSWERING_SECONDS:
         raise RunFailure(
             "budget",
             f"answering took {answering:.2f} CPU seconds, learning {learning:.2f}; where cost is "

@@ -130,9 +130,12 @@ class _Sitting:
             self.talk.doing = f"learn of experience {i}"
             self._learn(i)
             self._matrix.append(self._evaluate(i, final=True))
-        if self._scenario.window_seconds and not self._count_flops:
-            share = overruns.share_of(self._limits, self._scenario.budget)
-            overruns.of_answering(self._watch, share)
+        if (
+            self._scenario.window_seconds
+            and not self._count_flops
+            and not overruns.has_own_budget(self._limits, self._scenario.budget)
+        ):
+            overruns.of_answering(self._watch)
         self.talk.doing = "finishing"
         self._end = size_and_hash(self.talk.ask("finish", kind="finished").data)
 

@@ -145,6 +145,15 @@ def test_law_8_learning_cannot_be_put_off_until_it_costs_nothing(toy, run, metho
     assert "learn in `learn`" in record.failure.reason
 
 
+@pytest.mark.parametrize("budget", [{"epochs": "1"}, {"steps": "2"}, {"seconds": "30"}])
+def test_a_run_on_another_budget_learns_less_and_may_answer_as_often(budget, run, toy, method_file):
+    """It is ranked nowhere: `bench check` must not fail who tries every label."""
+    target = method_file(before="for _ in experience.batches(512): pass\nreturn", predict=LATE)
+    (record,) = run(target, place="toy-costs/clouds", budget=budget).results[0].evaluation
+    assert record.status == "ok", record.failure
+    assert not record.budget_standard
+
+
 TWO_CORES = """
 import hashlib, threading
 work = lambda: [hashlib.sha256(bytes(1 << 20)).digest() for _ in range(600)]

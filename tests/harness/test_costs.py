@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness import counters, energy, overruns, repetition, stopping, study, targets
-from harness.contract import Budget, Point
+from harness.contract import Point
 from harness.crowd import Crowd
 from harness.engine import LocalEngine
 from harness.errors import RunFailure
@@ -74,24 +74,6 @@ def test_answers_that_cost_more_than_thrice_the_learning_are_an_overrun(cpu, fai
     watch = watched(train_cpu_seconds=1.0, predict_cpu_seconds=cpu)
     with pytest.raises(RunFailure, match="learn in `learn`") if fails else contextlib.nullcontext():
         overruns.of_answering(watch)
-
-
-SHARES = [  # the scenario's epochs, steps and seconds, the run's, the share
-    ((10.0, None, None), (1.0, 20, None), 0.1),
-    ((10.0, 100, None), (5.0, 20, None), 0.2),
-    ((None, None, 4.0), (None, None, 1.0), 0.25),
-    ((2.0, None, None), (8.0, None, None), 1.0),
-    ((None, None, None), (1.0, 20, 3.0), 1.0),
-]
-
-
-@pytest.mark.parametrize(("own", "given", "share"), SHARES)
-def test_a_run_on_a_share_of_the_budget_may_answer_as_often(own, given, share):
-    names = ("epochs", "steps", "seconds")
-    limits = dict(zip(names, given, strict=True))
-    assert overruns.share_of(limits, Budget(*own)) == pytest.approx(share)
-    watch = watched(train_cpu_seconds=1.0 * share, predict_cpu_seconds=3.0)
-    overruns.of_answering(watch, share)
 
 
 # --- targets -------------------------------------------------------------------------------------
