@@ -34,6 +34,17 @@ def engine():
         yield engine
 
 
+@pytest.fixture(scope="module")
+def one_thread():
+    """As in a run: networks as small as in tests only lose by sharing their sums out."""
+    import torch  # not by those who only read records
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture
 def store(tmp_path):
     return Store.open(tmp_path / "results")

@@ -27,13 +27,7 @@ SCENARIOS = {scenario.name: scenario for scenario in energy.scenarios()}
 BATCH = 50
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """As in a run; more threads only wait for each other on tensors this small."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def backpropagated(model, x, y):

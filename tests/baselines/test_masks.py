@@ -22,13 +22,7 @@ sparsities = st.floats(0, 1)
 tied = st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=1, max_size=60)  # mostly ties
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """As in a run; more threads only wait for each other on tensors this small."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def generator(seed: int = 0) -> torch.Generator:

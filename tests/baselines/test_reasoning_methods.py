@@ -32,12 +32,7 @@ END, AFTER, WANTED = 5, 4, 3
 LEARNERS = [Grpo, Rloo, RejectionSft, Dpo]
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def network(seed: int = 0) -> Transformer:

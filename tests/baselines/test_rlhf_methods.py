@@ -23,14 +23,7 @@ from suites.rlhf import divergence
 from suites.shared.gold import LENGTH, SYMBOLS, gold, proxy
 from suites.shared.policies import policy
 
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """As in a run: networks this small only lose by sharing their sums out."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @dataclass

@@ -28,13 +28,7 @@ STEPS = EPOCHS * SAMPLES // BATCH  # 40
 SPARSE = {"share": 0.95, "names": NAMES}
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """As in a run; more threads only wait for each other on tensors this small."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Watched:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from torch import Tensor, nn
@@ -14,13 +12,7 @@ VOCABULARY, PROMPT, LENGTH, END = 11, 5, 7, 10
 SHAPE = {"vocabulary": VOCABULARY, "width": 16, "layers": 2, "heads": 4}
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """As in a run: networks this small only lose by sharing their sums out."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def network(seed: int = 0, scale: float = 1.0) -> Transformer:
