@@ -9,6 +9,11 @@ before the task gives logits z_old for the task's own inputs; with T = 2 the tas
 The heads are those of the earlier tasks, where the scenario tells the task. Elsewhere there is one,
 of all outputs: softmax(z_old/T) runs over those seen in earlier tasks and is 0 on the others.
 
+`shares` gives each loss its share of the k tasks so far, as G. M. van de Ven, A. S. Tolias, 2018,
+https://arxiv.org/abs/1809.10635 do, whose code takes the mean over heads and outputs (C):
+
+    L = 1/k CE + (1 - 1/k) strength T^2 mean_heads KD / C .
+
 Departs from the paper:
 1. No warm-up of the new head with everything else frozen.
 2. The case of one head for all tasks is not in the paper. Were softmax(z/T) not over all outputs
@@ -21,6 +26,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from operator import mul
 
 import torch
 import torch.nn.functional as F
@@ -41,6 +47,7 @@ class Lwf:
     temperature: float = 2.0  # T: softens both distributions
     batch_size: int = 32  # samples per step
     rule: str = "sgd"  # of the steps, or "adam"
+    shares: bool = False  # weigh the losses by the number of tasks so far
 
     space = {"lr": LogUniform(0.01, 0.3), "strength": LogUniform(0.1, 10.0)}
     requires = frozenset({"labels"})
@@ -53,12 +60,16 @@ class Lwf:
 
     def learn(self, experience: Labelled) -> None:
         old = copy.deepcopy(self.model).eval()
+        of_new, of_old = self.weights(experience)
+        others = torch.ones(self.problem.classes, dtype=torch.bool, device=self.problem.device)
+        others[list(experience.classes) if self.problem.task_told else slice(None)] = False  # (C,)
         for x, y in experience.batches(self.batch_size):
-            loss = F.cross_entropy(self.model(x, experience.task), y)
+            z = self.model(x)  # (B, C) with every output active
+            loss = of_new * F.cross_entropy(z.masked_fill(others, -torch.inf), y)
             if self.heads:
                 with torch.no_grad():
-                    z_old = old(x)  # (B, C) with every output active
-                loss = loss + self.strength * self.distance(self.model(x), z_old)
+                    z_old = old(x)  # (B, C)
+                loss = loss + sum(map(mul, of_old, self.distances(z, z_old)))
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
@@ -67,14 +78,22 @@ class Lwf:
         else:
             self.heads = [sorted({*experience.classes}.union(*self.heads))]
 
-    def distance(self, z: Tensor, z_old: Tensor) -> Tensor:
-        """sum_heads KD of logits (B, C)."""
+    def weights(self, experience: Labelled) -> tuple[float, list[float]]:
+        """What cross-entropy counts, and what the distillation of each head does."""
+        if not self.shares:
+            return 1.0, [self.strength] * len(self.heads)
+        new = () if self.problem.task_told else experience.classes
+        share = 1 / (experience.task + 1)
+        scale = (1 - share) * self.strength * self.temperature**2
+        return share, [scale / len(self.heads) / len({*h, *new}) for h in self.heads]
+
+    def distances(self, z: Tensor, z_old: Tensor) -> list[Tensor]:
+        """KD of logits (B, C) by head."""
         if not self.problem.task_told:
             unseen = torch.ones(z.shape[1], dtype=torch.bool, device=z.device)
             unseen[self.heads[0]] = False
-            return soft_cross_entropy(z, z_old.masked_fill(unseen, -torch.inf), self.temperature)
-        of_heads = [soft_cross_entropy(z[:, h], z_old[:, h], self.temperature) for h in self.heads]
-        return torch.stack(of_heads).sum()
+            return [soft_cross_entropy(z, z_old.masked_fill(unseen, -torch.inf), self.temperature)]
+        return [soft_cross_entropy(z[:, h], z_old[:, h], self.temperature) for h in self.heads]
 
     @torch.no_grad()
     def predict(self, inputs: Tensor, task: int | None = None) -> Tensor:

@@ -56,7 +56,16 @@ def started(method: Any, told: bool = False) -> Any:
         torch.manual_seed(0)
         return mlp(3, [5], 4, PAIRS if told else None).double()
 
-    method.start(SimpleNamespace(model=model, rng=generator(0), tasks=2, classes=4, task_told=told))
+    method.start(
+        SimpleNamespace(
+            model=model,
+            rng=generator(0),
+            tasks=2,
+            classes=4,
+            task_told=told,
+            device=torch.device("cpu"),
+        )
+    )
     return method
 
 

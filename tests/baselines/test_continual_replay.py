@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from baselines.continual.der_pp import DerPp
 from baselines.continual.finetune import Finetune
 from baselines.continual.gdumb import Gdumb
 from baselines.continual.icarl import Icarl
+from baselines.continual.joint import Joint
 from baselines.continual.lwf import Lwf
 from baselines.shared import anchor
 from baselines.shared.distillation import soft_cross_entropy, squared_distance
@@ -88,8 +90,61 @@ def test_the_heads_of_lwf() -> None:
     z = drawn(torch.empty(2, 4), 1)
     z_old = drawn(z, 2)
     apart = sum(soft_cross_entropy(z[:, h], z_old[:, h]) for h in PAIRS)
-    torch.testing.assert_close(several.distance(z, z_old), apart)
-    torch.testing.assert_close(one.distance(z, z_old), soft_cross_entropy(z, z_old))
+    torch.testing.assert_close(sum(several.distances(z, z_old)), apart)
+    torch.testing.assert_close(one.distances(z, z_old), [soft_cross_entropy(z, z_old)])
+
+
+@told_or_not
+def test_the_losses_of_lwf_by_their_shares(told: bool) -> None:
+    """In task k: 1/k for the new labels, 1 - 1/k for the mean over old heads and their outputs."""
+    ours = started(Lwf(strength=0.5, shares=True), told)
+    assert ours.weights(written(0)) == (1.0, [])
+    for task in (0, 1):
+        ours.learn(written(task))
+    third = written(2, labels=[1, 3])
+    new, old = ours.weights(third)
+    assert new == pytest.approx(1 / 3)
+    assert old == pytest.approx([2 / 3 * 0.5 * 4 / 2 / 2] * 2 if told else [2 / 3 * 0.5 * 4 / 4])
+
+
+# --- all at once --------------------------------------------------------------------------------
+
+
+def test_joint_training_takes_the_iterations_of_all_tasks_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A stream whose last task is short would else end with few steps on everything."""
+    ours, steps = started(Joint()), []
+    batches = Joint._batches
+
+    def counted(self: Joint, count: int) -> Iterator[Tensor]:
+        for rows in batches(self, count):
+            steps.append(count)
+            yield rows
+
+    monkeypatch.setattr(Joint, "_batches", counted)
+    ours.learn(written(0, batches=4))
+    ours.learn(written(1, batches=1))
+    assert steps == [24] * 4 + [30] * 5
+
+
+@told_or_not
+def test_joint_training_once_ends_as_if_all_tasks_had_come_as_one(told: bool) -> None:
+    parts = [written(0), written(1)]
+    once = started(Joint(batch_size=36, every_task=False), told)
+    once.learn(parts[0])
+    for w, initial in zip(
+        once.model.parameters(), started(Joint(), told).model.parameters(), strict=True
+    ):
+        assert torch.equal(w, initial), "nothing is learned before the last task"
+    once.learn(parts[1])
+
+    model = started(Joint(), told).model
+    for _ in range(6):  # whole batches: their order does not matter
+        losses = [F.cross_entropy(model(e.inputs, e.task), e.targets) for e in parts]
+        slope = gradient(model, torch.stack(losses).mean())
+        anchor.pull(model, anchor.theta(model) - 0.1 * slope, 1e15, 1.0)  # a plain step
+    torch.testing.assert_close(anchor.theta(once.model), anchor.theta(model))
 
 
 # --- replay -------------------------------------------------------------------------------------
