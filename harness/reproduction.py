@@ -56,6 +56,12 @@ def chosen(names: Sequence[str]) -> list[Reported]:
     return list(found.values())
 
 
+def data_sets(number: Reported) -> tuple[str, ...]:
+    """The data sets of the hub that a number needs."""
+    (scenario,) = registry.find_scenarios(number.scenario, "full")
+    return tuple(source.id for source in scenario.sources)
+
+
 def run(
     numbers: Sequence[Reported],
     engine: LocalEngine,

@@ -94,6 +94,8 @@ def command(
 
 
 def _listing(numbers: Sequence[Reported]) -> str:
+    from harness.reproduction import data_sets
+
     rows = [
         [
             number.name,
@@ -101,12 +103,22 @@ def _listing(numbers: Sequence[Reported]) -> str:
             _interval(number.value, number.interval()),
             number.seeds,
             "" if number.minutes is None else f"{number.minutes:g}",
+            ", ".join(data_sets(number)) or "none",
             number.certainty,
             number.source,
         ]
         for number in numbers
     ]
-    heads = ["number", "method", "reported [95 %]", "seeds", "CPU minutes", "read in", "source"]
+    heads = [
+        "number",
+        "method",
+        "reported [95 %]",
+        "seeds",
+        "CPU minutes",
+        "data",
+        "read in",
+        "source",
+    ]
     return tabulate(rows, heads, "simple", disable_numparse=True)
 
 
