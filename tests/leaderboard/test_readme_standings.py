@@ -1,17 +1,21 @@
-"""README's board is what results/ say."""
+"""README's board and its gap are what results/ say."""
 
 import re
 import shutil
+from pathlib import Path
 
-from heldout_testing import ROOT
-from leaderboard import front_page, lookup, overall
+import pytest
 
+from harness.reading import read_table
+from leaderboard import board, front_page, gap, lookup, overall
+
+ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 RESULTS = ROOT / "results"
 
 
-def board(results=RESULTS):
-    """The section of README between its marks, as it should be."""
+def standings(results=RESULTS):
+    """The table of suites, as it should be."""
     lines = [
         "| suite | can be first | of | over | evaluation seeds |",
         "| --- | --- | --- | --- | --- |",
@@ -29,14 +33,33 @@ def board(results=RESULTS):
     return "\n".join(lines) + "\n"
 
 
-def written():
-    found = re.search(r"<!-- board -->\n(.*?)<!-- end of board -->", README.read_text(), re.S)
+def gaps(results=RESULTS):
+    """The table of scenarios whose methods were tuned both ways, as it should be."""
+    lines = [
+        "| scenario | methods | mean gap | widest gaps | pairs in another order | ranks moved |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    table, _ = read_table(results)
+    for found in gap.tables(board.read(table)):
+        known = {line.method: line.gap.mean for line in found.lines if line.gap}
+        widest = sorted(known, key=lambda method: (-abs(known[method]), method))[:3]
+        shown = ", ".join(f"{method} {known[method]:+.3f}" for method in widest)
+        moved = ", ".join(line.method for line in found.lines if line.moved) or "none"
+        lines.append(
+            f"| `{found.scenario.id}` | {len(found.lines)} | {found.mean_gap:+.3f} | {shown} "
+            f"| {found.swapped} | {moved} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+SECTIONS = {"board": standings, "gap": gaps}
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_law_7_what_readme_shows_is_what_the_records_say(name):
+    found = re.search(rf"<!-- {name} -->\n(.*?)<!-- end of {name} -->", README.read_text(), re.S)
     assert found, "README has lost its marks"
-    return found[1]
-
-
-def test_law_7_the_board_in_readme_is_what_the_records_say():
-    assert written().strip() == board().strip(), (
+    assert found[1].strip() == SECTIONS[name]().strip(), (
         "README is behind results/; run: python tests/leaderboard/test_readme_standings.py"
     )
 
@@ -46,19 +69,17 @@ def test_the_board_follows_the_records(tmp_path):
     few = tmp_path / "results"
     few.mkdir()
     shutil.copytree(RESULTS / one.stem, few / one.stem)
-    assert [line for line in board(few).splitlines() if "`" in line] == [
+    assert [line for line in standings(few).splitlines() if "`" in line] == [
         f"| `{one.stem}` | nothing is ranked over scenarios | | each for itself | "
-        + board(few).splitlines()[-1].split("|")[-2].strip()
+        + standings(few).splitlines()[-1].split("|")[-2].strip()
         + " |"
     ], "without frozen constants nothing is ranked over scenarios"
 
 
 if __name__ == "__main__":
     text = README.read_text()
-    marked = re.sub(
-        r"(<!-- board -->\n).*?(<!-- end of board -->)",
-        lambda m: f"{m[1]}{board()}{m[2]}",
-        text,
-        flags=re.S,
-    )
-    README.write_text(marked)
+    for name, section in SECTIONS.items():
+        start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+        before, _, rest = text.partition(start)
+        text = before + start + section() + end + rest.partition(end)[2]
+    README.write_text(text)
