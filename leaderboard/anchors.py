@@ -3,7 +3,9 @@
 `results/anchors/SUITE.parquet` has one row per scenario: the floor, the reference and the ceiling,
 each with the runs it is the mean of, frozen by `bench leaderboard freeze` and versioned. They are
 data, so that the leaderboard stays a function of the results folder; they are never taken from the
-field of methods, so that a new entry never changes an old number.
+field of methods, so that a new entry never changes an old number. The row also names the bounds:
+methods that have more than their rivals (all tasks' data at once, worked solutions), which stand
+beside the ranking with their scores and take no place in it.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ from harness.store import ANCHORS, Damage, slug
 from leaderboard.board import Problem
 
 VERSION_KEY = b"heldout.anchors_version"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+READABLE = (1, SCHEMA_VERSION)
+"""Version 1 names no bounds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,7 @@ class Anchor:
     reference_costs: tuple[tuple[str, float], ...]  # medians, e.g. ("seconds_to_0.9", 1.2)
     deliverable: str  # what the scenario asks for: "weights", "predictions", "" where not known
     not_applicable: tuple[tuple[str, str], ...]  # (method, what it needs), as declared
+    bounds: tuple[str, ...] = ()  # methods that have more than their rivals: shown, never ranked
 
     def fits(self, problem: Problem) -> bool:
         """Whether it was frozen for this very problem; if not, it is stale and not used."""
@@ -63,7 +68,10 @@ class Anchor:
     @property
     def label(self) -> str:
         """What the reference is called: its method, and its scenario where that is another."""
-        value = self.reference
+        return self.called(self.reference)
+
+    def called(self, value: Value) -> str:
+        """What names one of its values when freezing."""
         return (
             value.method if value.scenario == self.scenario else f"{value.scenario}:{value.method}"
         )
@@ -91,6 +99,7 @@ SCHEMA = pa.schema(
         pa.field("reference_costs", pa.map_(_TEXT, _REAL)),
         pa.field("deliverable", _TEXT),
         pa.field("not_applicable", pa.map_(_TEXT, _TEXT)),
+        pa.field("bounds", pa.list_(_TEXT)),
         pa.field("digest", _TEXT),
     ],
     metadata={VERSION_KEY: str(SCHEMA_VERSION).encode()},
@@ -119,8 +128,11 @@ def read_file(file: Path) -> list[Anchor]:
     try:
         table = pq.ParquetFile(file, page_checksum_verification=True).read()
         version = int((table.schema.metadata or {}).get(VERSION_KEY, b"0"))
-        if version != SCHEMA_VERSION:
+        if version not in READABLE:
             raise ValueError(f"version {version} of the file format, not {SCHEMA_VERSION}")
+        if version == 1:
+            none = pa.array([[]] * table.num_rows, SCHEMA.field("bounds").type)
+            table = table.append_column("bounds", none)
         rows = table.select(SCHEMA.names).cast(SCHEMA).to_pylist()
         anchors = [_from_row(row) for row in rows]
         if [_digest(anchor) for anchor in anchors] != [row["digest"] for row in rows]:
@@ -200,10 +212,13 @@ def _from_row(row: Mapping[str, Any]) -> Anchor:
     for name in _VALUES:
         value, scenario, method, keys = (row[f"{name}_{f.name}"] for f in dataclasses.fields(Value))
         fields[name] = Value(value, scenario, method, tuple(keys))
-    for name in ("reference_costs", "not_applicable"):
+    for name in ("reference_costs", "not_applicable", "bounds"):
         fields[name] = tuple(row[name])
     return Anchor(**fields)
 
 
 def _digest(anchor: Anchor) -> str:
-    return digest(json.loads(json.dumps(asdict(anchor), allow_nan=False)))
+    facts = asdict(anchor)
+    if not anchor.bounds:
+        del facts["bounds"]  # as in version 1, whose digests stay true
+    return digest(json.loads(json.dumps(facts, allow_nan=False)))

@@ -25,6 +25,8 @@ import pyarrow.compute as pc
 from leaderboard.statistics import MINIMUM_SEEDS
 
 RANKED_PROTOCOL = "heldout"
+BOUND = "bound"
+"""Why a method is not ranked that has more than its rivals."""
 DEBUGGING_ISOLATION = "inline"
 
 Item = TypeVar("Item")
@@ -110,6 +112,7 @@ class Entry:
     stale: int = 0
     superseded: int = 0
     repeats: tuple[tuple[Run, ...], ...] = ()  # the same setting in other environments, by seed
+    bound: bool = False  # whether the frozen constants say that it has more than its rivals
 
     @property
     def unranked(self) -> str:
@@ -126,7 +129,7 @@ class Entry:
             return f"fewer than {MINIMUM_SEEDS} seeds"
         if not all(math.isfinite(run.value) for run in self.runs):
             return "failed, and the metric has no floor"
-        return ""
+        return BOUND if self.bound else ""
 
     @property
     def failures(self) -> tuple[Run, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import statistics as plain
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -30,17 +30,24 @@ class Frozen:
 
 
 def freeze(
-    results: Path, place: str, reference: str, floor: str | None, ceiling: str | None
+    results: Path,
+    place: str,
+    reference: str,
+    floor: str | None,
+    ceiling: str | None,
+    bounds: Collection[str] = (),
 ) -> list[Frozen]:
     """Freeze the scenarios that "SUITE" or "SUITE/GLOB" means; all of them or none.
 
     `reference`, `floor` and `ceiling` are "METHOD" or "SCENARIO:METHOD". Without a floor it is the
-    metric's own, without a ceiling the reference.
+    metric's own, without a ceiling the reference. `bounds` are the methods that are not ranked
+    because they have more than their rivals.
     """
     table, _ = read_table(results)
     read = board.read(table)
     suite = _suite(read, place.partition("/")[0], results)
     chosen = _chosen(suite, place)
+    _check_bounds(suite, reference, bounds)
     declared = applicability.of_suite(suite.name, suite.methods)
     file = anchors.path(results, suite.name)
     old = {a.scenario: a for a in anchors.read_file(file)} if file.exists() else {}
@@ -62,6 +69,7 @@ def freeze(
             reference_costs=_costs(_entry(suite, scenario, reference)),
             deliverable=told.deliverable if told else "",
             not_applicable=tuple(sorted(told.not_applicable.items())) if told else (),
+            bounds=tuple(sorted(set(bounds))),
         )
         new[scenario.name] = anchors.frozen_again(old.get(scenario.name), anchor)
     if any(old.get(name) != anchor for name, anchor in new.items()):
@@ -92,6 +100,20 @@ def _chosen(suite: Suite, place: str) -> list[tuple[Scenario, Problem]]:
             f"no evaluated scenario of {suite.name} is called {glob!r}; it has {names}"
         )
     return found
+
+
+def _check_bounds(suite: Suite, reference: str, bounds: Collection[str]) -> None:
+    for method in bounds:
+        if method not in suite.methods:
+            raise HeldoutError(
+                f"no run in {suite.name} names a method {method!r} to be a bound"
+                f"{did_you_mean(method, suite.methods)}; see: bench results"
+            )
+        if reference.rpartition(":")[2] == method:
+            raise HeldoutError(
+                f"{method} cannot be both the reference and a bound, which is not ranked; choose "
+                "a reference that has no more than its rivals"
+            )
 
 
 def _entry(suite: Suite, scenario: Scenario, chosen: str) -> Entry:

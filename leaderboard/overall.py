@@ -16,7 +16,7 @@ from typing import Literal
 
 from leaderboard import statistics
 from leaderboard.anchors import Anchor
-from leaderboard.board import RANKED_PROTOCOL
+from leaderboard.board import BOUND, RANKED_PROTOCOL
 from leaderboard.standings import Energy, Estimate, Row, ScenarioStanding, SuiteStanding, Tuning
 
 State = Literal["ranked", "failed", "unranked", "stale", "not run", "not applicable"]
@@ -108,7 +108,9 @@ def of_suite(standing: SuiteStanding) -> Overall:
     frozen = {s.scenario.name: s.anchor for s in standing.scenarios if s.anchor}
     rows, samples = _rows(standing), _samples(standing)
     totals = {line: _total(line, rows[line], samples[line], frozen) for line in sorted(rows)}
-    complete = [line for line, total in totals.items() if total.complete and _eligible(line)]
+    complete = [
+        line for line, total in totals.items() if total.complete and _eligible(line, rows[line])
+    ]
     own = {line: totals[line].scenarios for line in complete}
     divisions = []
     for names in sorted(set(own.values()), key=lambda names: (-len(names), names)):
@@ -137,9 +139,14 @@ def of_suite(standing: SuiteStanding) -> Overall:
     )
 
 
-def _eligible(line: _Line) -> bool:
+def _eligible(line: _Line, rows: Mapping[str, Row]) -> bool:
     _, protocol, debugging, own_budget = line
-    return protocol == RANKED_PROTOCOL and not debugging and not own_budget
+    usual = protocol == RANKED_PROTOCOL and not debugging and not own_budget
+    return usual and not _is_bound(rows)
+
+
+def _is_bound(rows: Mapping[str, Row]) -> bool:
+    return any(row.entry.bound for row in rows.values())
 
 
 def _order(total: Total) -> tuple[bool, float, str, str]:
@@ -224,7 +231,7 @@ def _total(
         cells=cells,
         scenarios=names if whole else (),
         ranks=None,
-        why_unranked=_why(line, names, whole),
+        why_unranked=_why(line, rows, names, whole),
         score=_mean([samples[name].values for name in names]) if whole else None,
         middle=_middle([samples[name].values for name in names]) if whole else None,
         seeds=tuple(len(row.entry.runs) for row in chosen),
@@ -241,13 +248,15 @@ def _total(
     )
 
 
-def _why(line: _Line, names: Sequence[str], whole: bool) -> str:
+def _why(line: _Line, rows: Mapping[str, Row], names: Sequence[str], whole: bool) -> str:
     _, protocol, debugging, own_budget = line
     if protocol != RANKED_PROTOCOL:
         return protocol or "no protocol"
     if debugging or own_budget:
         return "debugging" if debugging else "own budget"
-    return "" if whole else "incomplete" if names else "no scenario with frozen constants applies"
+    if not whole:
+        return "incomplete" if names else "no scenario with frozen constants applies"
+    return BOUND if _is_bound(rows) else ""
 
 
 def _division(

@@ -24,6 +24,9 @@ class Badge:
     title: str  # one sentence
 
 
+BOUND_BADGE = Badge("bound", "note", "Has more than its rivals: a bound for them, not a rival.")
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """A row and what surrounds its numbers."""
@@ -176,6 +179,8 @@ def badges(row: Row) -> tuple[Badge, ...]:
     if entry.own_budget:
         budget = formats.prose(entry.own_budget)
         found.append(Badge("own budget", "note", f"Not the scenario's budget: {budget}"))
+    if entry.bound and entry.runs:
+        found.append(BOUND_BADGE)
     if 0 < len(entry.runs) < statistics.MINIMUM_SEEDS:
         text = f"fewer than {statistics.MINIMUM_SEEDS} seeds"
         found.append(Badge(text, "note", "Too few runs for an interval or a rank."))

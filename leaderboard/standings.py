@@ -202,11 +202,13 @@ def of_scenario(
     """Rank the entries that may be ranked; the others stand unranked below them."""
     anchor = frozen if frozen and frozen.fits(problem) else None
     lacking = dict(frozen.not_applicable) if frozen else {}
-    ranked = [entry for entry in scenario.entries if not entry.unranked]
+    bounds = frozen.bounds if frozen else ()
+    entries = [replace(entry, bound=entry.method in bounds) for entry in scenario.entries]
+    ranked = [entry for entry in entries if not entry.unranked]
     sign = 1.0 if problem.higher_is_better else -1.0
     comparison = statistics.compare([_sample(entry, sign) for entry in ranked])
     rows = [_row(e, (int(a), int(b))) for e, (a, b) in zip(ranked, comparison.ranks, strict=True)]
-    rows += [_row(entry, None) for entry in scenario.entries if entry.unranked]
+    rows += [_row(entry, None) for entry in entries if entry.unranked]
     rows = [
         replace(row, gap=_gap(row, anchor, sign), lacking=_lacking(row, lacking)) for row in rows
     ]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from leaderboard import formats, links, markup, page, panels, plot, statistics, workloads
 from leaderboard.anchors import Anchor
+from leaderboard.board import BOUND
 from leaderboard.overall import Cell, Overall, State, Total
 from leaderboard.page import Badge
 from leaderboard.standings import Standings, SuiteStanding
@@ -174,16 +175,24 @@ def notices(standing: SuiteStanding, overall: Overall) -> list[tuple[str, str]]:
         (
             f"Left out above: {formats.name(anchor.scenario)}, whose frozen constants are stale: "
             "they are of an older edition of it.",
-            _freeze(f"{suite}/{anchor.scenario}", anchor.label),
+            _freeze(f"{suite}/{anchor.scenario}", anchor.label, *_further(anchor)),
         )
         for anchor in overall.stale
     ]
     return found
 
 
-def _freeze(place: str, reference: str) -> str:
-    words = [shlex.quote(formats.name(place)), "--reference", shlex.quote(formats.name(reference))]
-    return f"bench leaderboard freeze {' '.join(words)}"
+def _further(anchor: Anchor) -> list[str]:
+    """What else was typed to freeze it."""
+    words = ["--floor", anchor.called(anchor.floor)] if anchor.floor.method else []
+    if anchor.ceiling != anchor.reference:
+        words += ["--ceiling", anchor.called(anchor.ceiling)]
+    return words + [word for method in anchor.bounds for word in ("--bound", method)]
+
+
+def _freeze(place: str, reference: str, *further: str) -> str:
+    words = (place, "--reference", reference, *further)
+    return f"bench leaderboard freeze {shlex.join(map(formats.name, words))}"
 
 
 def table(overall: Overall) -> Table | None:
@@ -243,6 +252,8 @@ def badges(total: Total) -> tuple[Badge, ...]:
         found.append(Badge("untuned", "note", "The setting was given by hand."))
     if total.why_unranked in ("debugging", "own budget"):
         found.append(Badge(total.why_unranked, "note", "Never ranked beside standard runs."))
+    if total.why_unranked == BOUND:
+        found.append(page.BOUND_BADGE)
     coverage = f"{total.covered}/{total.applicable}"
     if total.complete:
         found.append(Badge("complete", "note", "A score on every scenario that applies."))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from harness.errors import HeldoutError, did_you_mean
 from leaderboard import statistics
-from leaderboard.board import RANKED_PROTOCOL
+from leaderboard.board import BOUND, RANKED_PROTOCOL
 from leaderboard.standings import Row, ScenarioStanding, SuiteStanding
 
 SUITE = "over the suite"
@@ -77,7 +77,7 @@ def _row(standing: ScenarioStanding, method: str) -> Row | None:
 
 
 def _usable(row: Row | None) -> bool:
-    return row is not None and not row.entry.unranked
+    return row is not None and row.entry.unranked in ("", BOUND)
 
 
 def _lacking(row: Row | None) -> bool:

@@ -61,10 +61,22 @@ def build(results: Path, out: Path) -> int:
     metavar="[SCENARIO:]METHOD",
     help="Whose mean score is its upper end. Default: the reference.",
 )
+@click.option(
+    "--bound",
+    "bounds",
+    multiple=True,
+    metavar="METHOD",
+    help="Has more than its rivals (data, budget): shown, never ranked. May be repeated.",
+)
 @options.results
 def freeze(
-    place: str, reference: str, floor: str | None, ceiling: str | None, results: Path
-) -> int:  # fmt: skip
+    place: str,
+    reference: str,
+    floor: str | None,
+    ceiling: str | None,
+    bounds: tuple[str, ...],
+    results: Path,
+) -> int:
     """Freeze the constants that the scores of a suite are measured between.
 
     They are means of held-out evaluation runs, written to results/anchors/SUITE.parquet, one row
@@ -75,16 +87,18 @@ def freeze(
     Example:
       bench leaderboard freeze energy --reference bp_adam
       bench leaderboard freeze 'precision/digits-mlp-*' --reference digits-mlp-fp32:fp32
+      bench leaderboard freeze continual --reference finetune --ceiling joint --bound joint
     """
     from leaderboard.freeze import freeze as freeze_suite
 
-    for frozen in freeze_suite(results, place, reference, floor, ceiling):
+    for frozen in freeze_suite(results, place, reference, floor, ceiling, bounds):
         anchor = frozen.anchor
         click.echo(
             f"{anchor.suite}/{anchor.scenario} version {anchor.version}"
             f" ({'frozen' if frozen.changed else 'unchanged'}): "
             f"floor {anchor.floor.value:.4g}, reference {anchor.reference.value:.4g} "
             f"({anchor.label}), ceiling {anchor.ceiling.value:.4g}"
+            + (f"; not ranked: {', '.join(anchor.bounds)}" if anchor.bounds else "")
         )
     return OK
 

@@ -144,6 +144,12 @@ def test_compare_says_why_there_is_nothing_to_compare(results):
         versus.compare(suite_of(results, "shapes"), "alpha", "alpha")
 
 
+def test_a_bound_is_compared_with_as_any_other(results):
+    before = versus.compare(suite_of(results, "shapes"), "alpha", "beta")
+    freeze(results, "shapes", "beta", None, "squares:alpha", ["alpha"])
+    assert versus.compare(suite_of(results, "shapes"), "alpha", "beta") == before
+
+
 def test_compare_of_constants_has_no_interval(tmp_path):
     same = runs("alpha", [0.5] * 3) + runs("beta", [0.25] * 3)
     (line,) = versus.compare(suite_of(write(tmp_path / "r", same), "shapes"), "alpha", "beta")

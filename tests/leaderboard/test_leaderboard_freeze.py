@@ -153,6 +153,40 @@ def test_constants_need_three_tuned_runs_that_did_not_fail(tmp_path):
         freeze(write(tmp_path / "f", runs("alpha", [*ALPHA, None])), "shapes", "alpha", None, None)
 
 
+def test_a_bound_may_be_the_ceiling_and_lasts_until_frozen_without(results):
+    frozen = freeze(results, "shapes/squares", "beta", None, "alpha", ["alpha", "alpha"])
+    assert [(f.anchor.bounds, f.changed) for f in frozen] == [(("alpha",), True)]
+    assert of(results) == frozen[0].anchor
+    assert not freeze(results, "shapes/squares", "beta", None, "alpha", ["alpha"])[0].changed
+    (again,) = freeze(results, "shapes/squares", "beta", None, "alpha")
+    assert (again.anchor.bounds, again.anchor.version) == ((), 2)
+
+
+@pytest.mark.parametrize(
+    ("bound", "message"),
+    [
+        ("alfa", "names a method 'alfa' to be a bound - did you mean \"alpha\""),
+        ("beta", "beta cannot be both the reference and a bound"),
+    ],
+)
+def test_a_bound_is_a_method_that_ran_and_not_the_reference(results, bound, message):
+    with pytest.raises(HeldoutError, match=message):
+        freeze(results, "shapes", "squares:beta", None, "squares:alpha", [bound])
+    assert not (results / "anchors").exists()
+
+
+def test_a_file_from_before_there_were_bounds_is_read_as_one_without(results):
+    freeze(results, "shapes", "alpha", None, "squares:alpha")
+    file = anchors.path(results, "shapes")
+    now = anchors.read_file(file)
+    old = pq.read_table(file).drop_columns(["bounds"])
+    pq.write_table(old.replace_schema_metadata({anchors.VERSION_KEY: b"1"}), file)
+    assert anchors.read_file(file) == now
+    pq.write_table(old.replace_schema_metadata({anchors.VERSION_KEY: b"3"}), file)
+    with pytest.raises(HeldoutError, match="version 3 of the file format, not 2"):
+        anchors.read_file(file)
+
+
 def test_the_ceiling_is_better_than_the_floor_in_either_direction(tmp_path):
     low = [dataclasses.replace(r, higher_is_better=False, metric_floor=0.9) for r in SHAPES[:6]]
     results = write(tmp_path / "low", low)

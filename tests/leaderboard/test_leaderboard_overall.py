@@ -14,7 +14,7 @@ from leaderboard.anchors import Anchor, Value
 A, B, C = [0.80, 0.81, 0.82], [0.50, 0.51, 0.53], [0.30, 0.32, 0.31]
 
 
-def anchor(scenario, lacking=(), scenario_hash="s1", ceiling=0.9, deliverable=""):
+def anchor(scenario, lacking=(), scenario_hash="s1", ceiling=0.9, deliverable="", bounds=()):
     """Constants frozen for a scenario; the methods `lacking` do not apply to it."""
     return Anchor(
         suite="shapes",
@@ -28,6 +28,7 @@ def anchor(scenario, lacking=(), scenario_hash="s1", ceiling=0.9, deliverable=""
         reference_costs=(),
         deliverable=deliverable,
         not_applicable=tuple((method, "needs corners") for method in lacking),
+        bounds=bounds,
     )
 
 
@@ -320,7 +321,43 @@ def test_without_constants_the_page_says_what_to_type():
     assert "bench leaderboard freeze shapes/circles --reference METHOD" in partly
     stale = page(THREE, frozen(anchor("circles", scenario_hash="s0"), anchor("squares")))
     assert "are stale" in stale
-    assert "bench leaderboard freeze shapes/circles --reference beta" in stale
+    assert "bench leaderboard freeze shapes/circles --reference beta --ceiling alpha" in stale
+    bound = frozen(anchor("circles", scenario_hash="s0", bounds=("gamma",)), anchor("squares"))
+    assert "--reference beta --ceiling alpha --bound gamma<" in page(THREE, bound)
+
+
+def test_law_2_a_bound_is_shown_with_its_score_and_never_ranked():
+    bounded = frozen(*(anchor(name, bounds=("alpha",)) for name in ("circles", "squares")))
+    found = of(THREE, bounded)
+    assert ranked(found) == [[("beta", (1, 1)), ("gamma", (2, 2))]]
+    (alpha,) = found.unranked
+    assert (alpha.method, alpha.why_unranked, alpha.complete) == ("alpha", "bound", True)
+    assert alpha.score == of(THREE).best[0].score
+    for standing in suite(THREE, bounded).scenarios:
+        assert [(row.method, row.ranks) for row in standing.rows] == [
+            ("beta", (1, 1)), ("gamma", (2, 2)), ("alpha", None),
+        ]  # fmt: skip
+    html = page(THREE, bounded)
+    assert html.count("a bound for them, not a rival") == 3  # over the suite and per scenario
+    assert "2 methods are ranked" in html
+
+
+def test_a_bound_of_one_scenario_has_no_rank_over_all():
+    found = of(THREE, frozen(anchor("circles", bounds=("alpha",)), anchor("squares")))
+    assert ranked(found) == [[("beta", (1, 1)), ("gamma", (2, 2))]]
+    circles, squares = suite(
+        THREE, frozen(anchor("circles", bounds=("alpha",)), anchor("squares"))
+    ).scenarios
+    assert [len(circles.ranked), len(squares.ranked)] == [2, 3]
+
+
+def test_why_a_bound_has_no_score_is_told_before_that_it_is_one():
+    bounded = frozen(*(anchor(name, bounds=("alpha",)) for name in ("circles", "squares")))
+    some = everywhere("beta", B) + everywhere("gamma", C) + runs("alpha", A, scenario="squares")
+    (alpha,) = of(some, bounded).unranked
+    assert alpha.why_unranked == "incomplete"
+    squares = suite(everywhere("alpha", A[:2]) + everywhere("beta", B), bounded).scenarios[1]
+    assert [row.why_unranked for row in squares.rows] == ["", "fewer than 3 seeds"]
 
 
 def test_when_no_two_methods_share_scenarios_the_page_says_that_nothing_is_ranked():
