@@ -131,15 +131,13 @@ def test_law_8_where_cost_is_judged_nothing_works_uncounted(toy, run, method_fil
     assert record.status == "ok", record.failure
 
 
-LATE = """
-until = time.process_time() + 0.1
-while time.process_time() < until: pass
-return torch.zeros(len(inputs)).long()
-"""
+BUSY = "until = time.process_time() + {}\nwhile time.process_time() < until: pass\n"
+EARLY = f"for _ in experience.batches(512): pass\n{BUSY.format(0.3)}return"
+LATE = f"{BUSY.format(0.4)}return torch.zeros(len(inputs)).long()"
 
 
 def test_law_8_learning_cannot_be_put_off_until_it_costs_nothing(toy, run, method_file):
-    target = method_file(before="for _ in experience.batches(512): pass\nreturn", predict=LATE)
+    target = method_file(before=EARLY, predict=LATE)
     (record,) = run(target, place="toy-costs/clouds", budget={}).results[0].evaluation
     assert record.failure.kind == "budget"
     assert "learn in `learn`" in record.failure.reason
@@ -148,10 +146,11 @@ def test_law_8_learning_cannot_be_put_off_until_it_costs_nothing(toy, run, metho
 @pytest.mark.parametrize("budget", [{"epochs": "1"}, {"steps": "2"}, {"seconds": "30"}])
 def test_a_run_on_another_budget_learns_less_and_may_answer_as_often(budget, run, toy, method_file):
     """It is ranked nowhere: `bench check` must not fail who tries every label."""
-    target = method_file(before="for _ in experience.batches(512): pass\nreturn", predict=LATE)
+    target = method_file(before=EARLY, predict=LATE)
     (record,) = run(target, place="toy-costs/clouds", budget=budget).results[0].evaluation
     assert record.status == "ok", record.failure
     assert not record.budget_standard
+    assert record.cost.predict_cpu_seconds > 3 * record.cost.train_cpu_seconds + 0.1
 
 
 TWO_CORES = """
