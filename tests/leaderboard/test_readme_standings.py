@@ -1,12 +1,15 @@
-"""README's board and its gap are what results/ say."""
+"""README's board, its gap and its reproduced numbers are what results/ say."""
 
+import json
 import re
 import shutil
 from pathlib import Path
 
 import pytest
 
+from harness import reproduction
 from harness.reading import read_table
+from harness.reported import Comparison
 from leaderboard import board, front_page, gap, lookup, overall
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,7 +55,39 @@ def gaps(results=RESULTS):
     return "\n".join(lines) + "\n"
 
 
-SECTIONS = {"board": standings, "gap": gaps}
+def reproduced(results=RESULTS):
+    """The table of reported numbers that were run, a row per method, as it should be."""
+    names = ["suite", "scenario", "method", "phase", "setting", "seed", "score"]
+    rows = read_table(results)[0].select(names).to_pylist()
+    runs = [row for row in rows if row["phase"] == "reproduction"]
+    cells, used = {}, 0
+    for number in reproduction.catalogue().values():
+        wanted = number.setting.items()
+        mine = [
+            row
+            for row in runs
+            if (f"{row['suite']}/{row['scenario']}", row["method"])
+            == (number.scenario, number.method)
+            and wanted <= json.loads(row["setting"]).items()
+        ]
+        if mine:
+            assert sorted(row["seed"] for row in mine) == list(range(number.seeds))
+            used += len(mine)
+            found = Comparison(number, tuple(row["score"] for row in mine), 0)
+            text = f"{number.value:.4f}: {found.mean:.4f} {found.verdict}"
+            place = number.scenario.partition("/")[2]
+            cells.setdefault(number.name.rpartition("/")[2], {})[place] = text
+    assert used == len(runs), "a run that no reported number asks for"
+    places = sorted({place for row in cells.values() for place in row})
+    lines = [f"| number | {' | '.join(places)} |", "| --- " * (len(places) + 1) + "|"]
+    lines += [
+        f"| {cell} | {' | '.join(row.get(place, '') for place in places)} |"
+        for cell, row in cells.items()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+SECTIONS = {"board": standings, "gap": gaps, "reproduced": reproduced}
 
 
 @pytest.mark.parametrize("name", SECTIONS)
