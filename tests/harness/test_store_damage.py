@@ -357,7 +357,7 @@ def test_law_4_file_then_name_then_folder_reach_the_disk(tmp_path, write_some, m
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "points"),
-    [("fsync", 6), ("link", 3), ("unlink", 3)],
+    [("fsync", 9), ("link", 3), ("unlink", 3)],  # marker and two records; three folders of theirs
 )
 def test_law_4_a_kill_at_any_point_loses_and_doubles_nothing(
     tmp_path, write_some, make_record, fault, points
