@@ -116,8 +116,9 @@ def excess(grant: Grant, pid: int, memory_bytes: int | None) -> tuple[str, str] 
         return "disk", words
     if memory_bytes is not None:
         held = sum(size for in_memory, size in nameless.values() if in_memory)
-        if len(processes) > 1:  # one has its limit by setrlimit(2)
-            held += sum(size for process in processes for size in _memory(process))
+        if len(processes) > 1:  # one has its limit by setrlimit(2), also beside one that has ended
+            sizes = [size for process in processes for size in _memory(process)]
+            held += sum(sizes) if len(sizes) > 1 else 0
         if held > memory_bytes:
             used, allowed, count = held / 1e9, memory_bytes / 1e9, len(processes)
             words = f"held {used:.1f} GB in {count} processes; {allowed:.1f} GB are allowed"

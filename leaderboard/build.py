@@ -89,7 +89,7 @@ def site(results: Path, previous: bytes | None) -> tuple[dict[str, bytes], Built
     found = details.read(table, standings.current_keys(standing))
     drawn = details.of_rows(standing, found)
     past = history.after(previous, standing)
-    pages = front_page.render(standing, gap.tables(read), past.entries[0])
+    pages = front_page.render(standing, gap.tables(standing), past.entries[0])
     pages |= scenario_page.render(standing, found, drawn) | methods.render(descriptions, logs)
     pages |= about.render(standing, past, methods.cited(descriptions))
     files = {name: text.encode() for name, text in pages.items()}

@@ -47,7 +47,7 @@ def freeze(
     read = board.read(table)
     suite = _suite(read, place.partition("/")[0], results)
     chosen = _chosen(suite, place)
-    _check_bounds(suite, reference, bounds)
+    _check_bounds(suite, bounds)
     declared = applicability.of_suite(suite.name, suite.methods)
     file = anchors.path(results, suite.name)
     old = {a.scenario: a for a in anchors.read_file(file)} if file.exists() else {}
@@ -55,6 +55,12 @@ def freeze(
     for scenario, problem in chosen:
         top = _value(suite, scenario, ceiling or reference)
         low = _value(suite, scenario, floor) if floor else Value(problem.metric_floor)
+        zero = _value(suite, scenario, reference)
+        if zero.method in bounds:
+            raise HeldoutError(
+                f"{zero.method} cannot be both the reference and a bound, which is not ranked; "
+                "choose a reference that has no more than its rivals"
+            )
         _check_order(scenario, problem, low, top)
         told = declared.get(scenario.name)
         anchor = Anchor(
@@ -64,7 +70,7 @@ def freeze(
             data_fingerprint=problem.data_fingerprint,
             version=1,
             floor=low,
-            reference=_value(suite, scenario, reference),
+            reference=zero,
             ceiling=top,
             reference_costs=_costs(_entry(suite, scenario, reference)),
             deliverable=told.deliverable if told else "",
@@ -102,17 +108,12 @@ def _chosen(suite: Suite, place: str) -> list[tuple[Scenario, Problem]]:
     return found
 
 
-def _check_bounds(suite: Suite, reference: str, bounds: Collection[str]) -> None:
+def _check_bounds(suite: Suite, bounds: Collection[str]) -> None:
     for method in bounds:
         if method not in suite.methods:
             raise HeldoutError(
                 f"no run in {suite.name} names a method {method!r} to be a bound"
                 f"{did_you_mean(method, suite.methods)}; see: bench results"
-            )
-        if reference.rpartition(":")[2] == method:
-            raise HeldoutError(
-                f"{method} cannot be both the reference and a bound, which is not ranked; choose "
-                "a reference that has no more than its rivals"
             )
 
 

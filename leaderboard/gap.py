@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from leaderboard import statistics
-from leaderboard.board import RANKED_PROTOCOL, Board, Entry, Problem, Scenario
-from leaderboard.standings import Estimate, estimate
+from leaderboard.board import RANKED_PROTOCOL, Entry, Problem, Scenario
+from leaderboard.standings import Estimate, ScenarioStanding, Standings, estimate
 
 USUAL_PROTOCOL = "conventional"
 
@@ -58,21 +58,23 @@ class GapTable:
         )
 
 
-def tables(board: Board) -> tuple[GapTable, ...]:
-    """One table per scenario on which two methods or more have both; the others say nothing."""
+def tables(standings: Standings) -> tuple[GapTable, ...]:
+    """One table per scenario on which two methods or more have both; the others say nothing.
+
+    Bounds are left out: they have more than their rivals under either protocol.
+    """
     found = []
-    for suite in board.suites:
-        for scenario in suite.scenarios:
-            if scenario.problem is not None:
-                lines = _lines(scenario, scenario.problem)
-                if len(lines) > 1:
-                    found.append(GapTable(scenario, scenario.problem, lines))
+    for suite in standings.suites:
+        for standing in suite.scenarios:
+            lines = _lines(standing)
+            if len(lines) > 1:
+                found.append(GapTable(standing.scenario, standing.problem, lines))
     return tuple(found)
 
 
-def _lines(scenario: Scenario, problem: Problem) -> tuple[GapLine, ...]:
-    sign = 1.0 if problem.higher_is_better else -1.0
-    heldout, usual = (_usable(scenario, p) for p in (RANKED_PROTOCOL, USUAL_PROTOCOL))
+def _lines(standing: ScenarioStanding) -> tuple[GapLine, ...]:
+    sign = 1.0 if standing.problem.higher_is_better else -1.0
+    heldout, usual = (_usable(standing, p) for p in (RANKED_PROTOCOL, USUAL_PROTOCOL))
     methods = sorted(set(heldout) & set(usual))
     if not methods:
         return ()
@@ -94,11 +96,11 @@ def _lines(scenario: Scenario, problem: Problem) -> tuple[GapLine, ...]:
     return tuple(sorted(lines, key=lambda line: (-sign * line.heldout.mean, line.method)))
 
 
-def _usable(scenario: Scenario, protocol: str) -> dict[str, Entry]:
+def _usable(standing: ScenarioStanding, protocol: str) -> dict[str, Entry]:
     """By method: the entry of a protocol that would be ranked if its protocol were."""
     return {
         entry.method: entry
-        for entry in scenario.entries
+        for entry in (row.entry for row in standing.rows)
         if entry.protocol == protocol
         and entry.runs
         and not entry.debugging

@@ -85,9 +85,9 @@ def freeze(
 
     \b
     Example:
-      bench leaderboard freeze energy --reference bp_adam
+      bench leaderboard freeze 'energy/digits-mlp-*' --reference bp_adam
       bench leaderboard freeze 'precision/digits-mlp-*' --reference digits-mlp-fp32:fp32
-      bench leaderboard freeze continual --reference finetune --ceiling joint --bound joint
+      bench leaderboard freeze 'continual/*digits*' --reference finetune --bound joint
     """
     from leaderboard.freeze import freeze as freeze_suite
 

@@ -132,7 +132,7 @@ def test_law_8_where_cost_is_judged_nothing_works_uncounted(toy, run, method_fil
 
 
 BUSY = "until = time.process_time() + {}\nwhile time.process_time() < until: pass\n"
-EARLY = f"for _ in experience.batches(512): pass\n{BUSY.format(0.3)}return"
+EARLY = f"for _ in experience.batches(512): pass\n{BUSY.format(0.2)}return"
 LATE = f"{BUSY.format(0.4)}return torch.zeros(len(inputs)).long()"
 
 

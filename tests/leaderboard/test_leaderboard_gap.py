@@ -29,7 +29,7 @@ def records(usual=USUAL, **changes):
 
 
 def tables(found):
-    return gap.tables(board.read(table(found)))
+    return gap.tables(standings.of_board(board.read(table(found))))
 
 
 def test_the_gap_is_paired_by_seed_and_ranks_are_among_equals():
@@ -79,7 +79,8 @@ def test_the_order_of_rows_does_not_matter(order):
 
 def pages(found):
     read = board.read(table(found))
-    return front_page.render(standings.of_board(read), gap.tables(read))
+    standing = standings.of_board(read)
+    return front_page.render(standing, gap.tables(standing))
 
 
 def test_the_page_is_there_where_there_is_a_gap_and_only_there():

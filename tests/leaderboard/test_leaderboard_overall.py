@@ -7,61 +7,10 @@ from fake_records import COST, record, runs, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from outline import check
+from small_suites import BOTH, THREE, A, B, C, anchor, everywhere, frozen, of, page, ranked, suite
 
-from leaderboard import board, front_page, overall, standings, suite_page
-from leaderboard.anchors import Anchor, Value
-
-A, B, C = [0.80, 0.81, 0.82], [0.50, 0.51, 0.53], [0.30, 0.32, 0.31]
-
-
-def anchor(scenario, lacking=(), scenario_hash="s1", ceiling=0.9, deliverable="", bounds=()):
-    """Constants frozen for a scenario; the methods `lacking` do not apply to it."""
-    return Anchor(
-        suite="shapes",
-        scenario=scenario,
-        scenario_hash=scenario_hash,
-        data_fingerprint="d1",
-        version=1,
-        floor=Value(0.1),
-        reference=Value(0.5, scenario, "beta", ("k",)),
-        ceiling=Value(ceiling, scenario, "alpha", ("k",)),
-        reference_costs=(),
-        deliverable=deliverable,
-        not_applicable=tuple((method, "needs corners") for method in lacking),
-        bounds=bounds,
-    )
-
-
-def frozen(*anchors):
-    return {(a.suite, a.scenario): a for a in anchors}
-
-
-BOTH = frozen(anchor("circles"), anchor("squares"))
-
-
-def everywhere(method, scores, scenarios=("circles", "squares"), **changes):
-    return [r for name in scenarios for r in runs(method, scores, scenario=name, **changes)]
-
-
-def suite(records, anchors=BOTH):
-    (standing,) = standings.of_board(board.read(table(records)), anchors).suites
-    return standing
-
-
-def of(records, anchors=BOTH):
-    return overall.of_suite(suite(records, anchors))
-
-
-def ranked(found):
-    return [[(t.method, t.ranks) for t in d.totals] for d in found.divisions]
-
-
-def page(records, anchors=BOTH):
-    standing = standings.of_board(board.read(table(records)), anchors)
-    return front_page.render(standing)["shapes.html"]
-
-
-THREE = everywhere("alpha", A) + everywhere("beta", B) + everywhere("gamma", C)
+from leaderboard import board, front_page, standings, suite_page
+from leaderboard.anchors import Value
 
 
 def test_methods_are_ranked_by_the_normalised_mean_over_the_scenarios():
@@ -324,40 +273,6 @@ def test_without_constants_the_page_says_what_to_type():
     assert "bench leaderboard freeze shapes/circles --reference beta --ceiling alpha" in stale
     bound = frozen(anchor("circles", scenario_hash="s0", bounds=("gamma",)), anchor("squares"))
     assert "--reference beta --ceiling alpha --bound gamma<" in page(THREE, bound)
-
-
-def test_law_2_a_bound_is_shown_with_its_score_and_never_ranked():
-    bounded = frozen(*(anchor(name, bounds=("alpha",)) for name in ("circles", "squares")))
-    found = of(THREE, bounded)
-    assert ranked(found) == [[("beta", (1, 1)), ("gamma", (2, 2))]]
-    (alpha,) = found.unranked
-    assert (alpha.method, alpha.why_unranked, alpha.complete) == ("alpha", "bound", True)
-    assert alpha.score == of(THREE).best[0].score
-    for standing in suite(THREE, bounded).scenarios:
-        assert [(row.method, row.ranks) for row in standing.rows] == [
-            ("beta", (1, 1)), ("gamma", (2, 2)), ("alpha", None),
-        ]  # fmt: skip
-    html = page(THREE, bounded)
-    assert html.count("a bound for them, not a rival") == 3  # over the suite and per scenario
-    assert "2 methods are ranked" in html
-
-
-def test_a_bound_of_one_scenario_has_no_rank_over_all():
-    found = of(THREE, frozen(anchor("circles", bounds=("alpha",)), anchor("squares")))
-    assert ranked(found) == [[("beta", (1, 1)), ("gamma", (2, 2))]]
-    circles, squares = suite(
-        THREE, frozen(anchor("circles", bounds=("alpha",)), anchor("squares"))
-    ).scenarios
-    assert [len(circles.ranked), len(squares.ranked)] == [2, 3]
-
-
-def test_why_a_bound_has_no_score_is_told_before_that_it_is_one():
-    bounded = frozen(*(anchor(name, bounds=("alpha",)) for name in ("circles", "squares")))
-    some = everywhere("beta", B) + everywhere("gamma", C) + runs("alpha", A, scenario="squares")
-    (alpha,) = of(some, bounded).unranked
-    assert alpha.why_unranked == "incomplete"
-    squares = suite(everywhere("alpha", A[:2]) + everywhere("beta", B), bounded).scenarios[1]
-    assert [row.why_unranked for row in squares.rows] == ["", "fewer than 3 seeds"]
 
 
 def test_when_no_two_methods_share_scenarios_the_page_says_that_nothing_is_ranked():

@@ -10,7 +10,7 @@ import pytest
 from harness import reproduction
 from harness.reading import read_table
 from harness.reported import Comparison
-from leaderboard import board, front_page, gap, lookup, overall
+from leaderboard import front_page, gap, lookup, overall
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -42,8 +42,7 @@ def gaps(results=RESULTS):
         "| scenario | methods | mean gap | widest gaps | pairs in another order | ranks moved |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    table, _ = read_table(results)
-    for found in gap.tables(board.read(table)):
+    for found in gap.tables(lookup.all_of(results)):
         known = {line.method: line.gap.mean for line in found.lines if line.gap}
         widest = sorted(known, key=lambda method: (-abs(known[method]), method))[:3]
         shown = ", ".join(f"{method} {known[method]:+.3f}" for method in widest)
@@ -73,7 +72,8 @@ def reproduced(results=RESULTS):
         if mine:
             assert sorted(row["seed"] for row in mine) == list(range(number.seeds))
             used += len(mine)
-            found = Comparison(number, tuple(row["score"] for row in mine), 0)
+            scores = tuple(row["score"] for row in mine if row["score"] is not None)
+            found = Comparison(number, scores, len(mine) - len(scores))
             text = f"{number.value:.4f}: {found.mean:.4f} {found.verdict}"
             place = number.scenario.partition("/")[2]
             cells.setdefault(number.name.rpartition("/")[2], {})[place] = text
