@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from harness.record import Record
+    from harness.records.record import Record
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load_results", "run"]
@@ -37,9 +37,9 @@ def run(
 def load_results(results: str | Path = "results") -> pd.DataFrame:
     """The records of a results folder as a tidy frame: a row for each run, sorted by key.
 
-    Plain columns are those of `harness.schema`; settings and metrics have columns of their own,
-    "setting.lr", "metrics.forgetting". What has no single value (curve, matrix, predictions) is
-    left out. Damaged files are warned of.
+    Plain columns are those of `harness.records.schema`; settings and metrics have columns of their
+    own, "setting.lr", "metrics.forgetting". What has no single value (curve, matrix, predictions)
+    is left out. Damaged files are warned of.
     """
     from harness import notebook
 

@@ -210,6 +210,12 @@ class Call:
 
     target: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    formerly: str = ""  # its first target, where the function has moved since records were made
+
+    @property
+    def identity(self) -> str:
+        """The target by which it counts in run keys and seeds, wherever the function lies now."""
+        return self.formerly or self.target
 
 
 @dataclass(frozen=True)

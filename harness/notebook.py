@@ -13,11 +13,11 @@ import pandas as pd
 import pyarrow as pa
 
 from harness import study
-from harness.engine import LocalEngine
+from harness.engines.local import LocalEngine
 from harness.errors import HeldoutError, did_you_mean
-from harness.reading import read_table
-from harness.record import Record
-from harness.store import Store
+from harness.records.reading import read_table
+from harness.records.record import Record
+from harness.records.store import Store
 
 REQUEST = frozenset(study.Request.__dataclass_fields__) - {"place", "methods"}
 

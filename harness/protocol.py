@@ -15,7 +15,7 @@ from typing import Any
 from harness import seeds, space
 from harness.contract import Scalar, SideName
 from harness.errors import HeldoutError
-from harness.record import (
+from harness.records.record import (
     Isolation,
     Phase,
     Protocol,

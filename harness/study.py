@@ -7,15 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from harness import description, machine, protocol, registry, sandbox, space
+from harness import protocol, space
 from harness.contract import Budget, Scalar, Scenario
-from harness.engine import Event, Job, LocalEngine, Report
+from harness.engines.facts import MethodFacts, of_method
+from harness.engines.local import Event, Job, LocalEngine, Report
 from harness.errors import DataError, HeldoutError, did_you_mean
-from harness.facts import MethodFacts, of_method
 from harness.fingerprint import digest
+from harness.isolation import sandbox
+from harness.metering import machine
 from harness.protocol import Study
-from harness.record import Isolation, Protocol, Record, RunSpec, Selection
-from harness.store import Store
+from harness.records.record import Isolation, Protocol, Record, RunSpec, Selection
+from harness.records.store import Store
+from harness.registry import description, registry
 
 PhaseChoice = Literal["tuning", "evaluation", "all"]
 
@@ -259,7 +262,11 @@ def content_hash(scenario: Scenario) -> str:
     for name in ("metric", "outputs"):
         stated[name] = dataclasses.asdict(stated[name])
     if scenario.constraint is not None:
-        stated["constraint"] = dataclasses.asdict(scenario.constraint)
+        constraint = scenario.constraint
+        stated["constraint"] = {
+            "target": constraint.identity,
+            "arguments": constraint.arguments,
+        }
     return digest(stated)
 
 

@@ -1,1 +1,1 @@
-"""Families of scenarios, one module each."""
+"""Families of scenarios, one room each, beside the data and networks that they share."""

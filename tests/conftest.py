@@ -7,9 +7,10 @@ import textwrap
 import pytest
 from hypothesis import HealthCheck, settings
 
-from harness import registry, study
-from harness.engine import LocalEngine
-from harness.store import Store
+from harness import study
+from harness.engines.local import LocalEngine
+from harness.records.store import Store
+from harness.registry import registry
 from heldout_testing import METHOD, PLUGIN, command, environment
 
 settings.register_profile(  # two noisy cores: time says nothing about an example

@@ -1,4 +1,7 @@
-"""The command `bench`. Each subcommand is one module here, loaded when it is used."""
+"""The command `bench`: one module a subcommand, loaded when it is used.
+
+It may enter every room, and the leaderboard; nothing enters here but the console script.
+"""
 
 from __future__ import annotations
 

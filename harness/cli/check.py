@@ -21,10 +21,10 @@ def command(method: str, suite: str | None) -> int:
       bench check er
       bench check mine.py:Mine --suite continual
     """
-    from harness import registry
-    from harness.conformance import check
-    from harness.engine import LocalEngine
+    from harness.checking.conformance import check
+    from harness.engines.local import LocalEngine
     from harness.errors import HeldoutError, did_you_mean
+    from harness.registry import registry
 
     if suite is not None and suite not in registry.suites():
         hint = did_you_mean(suite, registry.suites())

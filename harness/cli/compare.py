@@ -26,8 +26,9 @@ def command(one: str, two: str, suite: str, results: Path) -> int:
     Example:
       bench compare er finetune --suite continual
     """
-    from leaderboard import formats, versus
-    from leaderboard.lookup import suite_of
+    from leaderboard import formats
+    from leaderboard.standings import versus
+    from leaderboard.standings.lookup import suite_of
 
     standing = suite_of(results, suite)
     lines = versus.compare(standing, one, two)

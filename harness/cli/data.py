@@ -37,8 +37,8 @@ def status(data: Path | None) -> int:
     Example:
       bench data status
     """
-    from harness import data as data_sets
-    from harness import registry
+    from harness.datasets import hub as data_sets
+    from harness.registry import registry
 
     if data is not None:
         os.environ[data_sets.VARIABLE] = str(data)

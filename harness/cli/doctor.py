@@ -18,7 +18,7 @@ def command(energy: bool) -> int:
       bench doctor
       bench doctor --energy
     """
-    from harness import doctor
+    from harness.checking import doctor
 
     findings = doctor.examine_energy() if energy else doctor.examine()
     click.echo(tabulate(findings, tablefmt="plain", disable_numparse=True))

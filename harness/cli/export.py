@@ -24,7 +24,8 @@ def command(out: Path | None, results: Path) -> int:
     Example:
       bench export --out runs.parquet
     """
-    from leaderboard import export, spreadsheet
+    from leaderboard import spreadsheet
+    from leaderboard.publishing import export
 
     table, damaged = export.tidy(results)
     if out is None:

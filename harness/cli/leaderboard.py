@@ -34,7 +34,7 @@ def build(results: Path, out: Path) -> int:
     Example:
       bench leaderboard build
     """
-    from leaderboard.build import build as build_site
+    from leaderboard.publishing.build import build as build_site
 
     built = build_site(results, out)
     if built.damaged:
@@ -89,7 +89,7 @@ def freeze(
       bench leaderboard freeze 'precision/digits-mlp-*' --reference digits-mlp-fp32:fp32
       bench leaderboard freeze 'continual/*digits*' --reference finetune --bound joint
     """
-    from leaderboard.freeze import freeze as freeze_suite
+    from leaderboard.publishing.freeze import freeze as freeze_suite
 
     for frozen in freeze_suite(results, place, reference, floor, ceiling, bounds):
         anchor = frozen.anchor
@@ -115,9 +115,9 @@ def describe(results: Path) -> int:
     Example:
       bench leaderboard describe --results results
     """
-    from harness import description, registry
-    from harness.reading import read_table
-    from harness.store import Store
+    from harness.records.reading import read_table
+    from harness.records.store import Store
+    from harness.registry import description, registry
 
     table, _ = read_table(results)
     names = table.group_by(["method", "method_hash"]).aggregate([]).to_pylist()
@@ -155,8 +155,9 @@ def show(place: str, form: Any, results: Path) -> int:  # fmt: skip
       bench leaderboard show energy
       bench leaderboard show energy/digits-mlp-2 --format latex
     """
-    from leaderboard import overall, suite_page, tables
-    from leaderboard.lookup import scenario_of, suite_of
+    from leaderboard.pages import suite_page, tables
+    from leaderboard.standings import overall
+    from leaderboard.standings.lookup import scenario_of, suite_of
 
     standing = suite_of(results, place.partition("/")[0])
     found = overall.of_suite(standing)
@@ -188,7 +189,7 @@ def check(results: Path, site: Path) -> int:
     Example:
       bench leaderboard check --results results --site site
     """
-    from leaderboard.check import check as check_site
+    from leaderboard.publishing.check import check as check_site
 
     found = check_site(results, site)
     for what, names in (

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 from tabulate import tabulate
 
-from harness import registry
 from harness.cli import OK
+from harness.registry import registry
 
 
 @click.command("list")

@@ -30,7 +30,7 @@ def method(name: str, suite: str) -> int:
       bench new method my-method --suite continual
       bench check my_method.py
     """
-    from harness import scaffold
+    from harness.registry import scaffold
 
     written = scaffold.write(name, suite, Path())
     click.echo(f"wrote {written.method} and {written.test}; next:")

@@ -21,7 +21,7 @@ def command(results: Path) -> int:
     Example:
       bench pack --results results
     """
-    from harness.packing import pack
+    from harness.records.packing import pack
 
     done = pack(results)
     before, after = done.bytes_before / 1e6, done.bytes_after / 1e6

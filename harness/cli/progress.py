@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from harness.engine import Event
+from harness.engines.local import Event
 
 
 class Progress:

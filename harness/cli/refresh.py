@@ -30,14 +30,16 @@ def command(suites: tuple[str, ...], jobs: int, data: Path | None, results: Path
       bench refresh
       bench refresh continual --jobs 2 --data ~/datasets
     """
-    from harness import registry, reproduction, study
+    from harness import study
     from harness.cli.progress import Progress
-    from harness.data import VARIABLE
-    from harness.engine import LocalEngine
+    from harness.datasets.hub import VARIABLE
+    from harness.engines.local import LocalEngine
     from harness.errors import HeldoutError, did_you_mean
-    from harness.reading import read_table
-    from harness.refresh import numbers, requests
-    from harness.store import Store
+    from harness.records.reading import read_table
+    from harness.records.store import Store
+    from harness.registry import registry
+    from harness.reproduction import reproduction
+    from harness.reproduction.refresh import numbers, requests
 
     for name in suites:
         if name not in registry.suites():

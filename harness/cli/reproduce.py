@@ -13,7 +13,7 @@ from tabulate import tabulate
 from harness.cli import OK, SOME_FAILED, WRONG_USAGE, options
 
 if TYPE_CHECKING:
-    from harness.reported import Reported
+    from harness.reproduction.reported import Reported
 
 
 @click.command("reproduce")
@@ -46,8 +46,8 @@ def command(
       bench reproduce --list
       bench reproduce van-de-ven-2018/split-mnist-class --data ~/datasets --jobs 2
     """
-    from harness import reproduction
-    from harness.data import VARIABLE
+    from harness.datasets.hub import VARIABLE
+    from harness.reproduction import reproduction
 
     if only_list:
         click.echo(_listing(list(reproduction.catalogue().values())))
@@ -58,8 +58,8 @@ def command(
     if data is not None:
         os.environ[VARIABLE] = str(data)
     from harness.cli.progress import Progress
-    from harness.engine import LocalEngine
-    from harness.store import Store
+    from harness.engines.local import LocalEngine
+    from harness.records.store import Store
 
     known = reproduction.catalogue()
     numbers = list(known.values()) if everything else reproduction.chosen(names)
@@ -94,7 +94,7 @@ def command(
 
 
 def _listing(numbers: Sequence[Reported]) -> str:
-    from harness.reproduction import data_sets
+    from harness.reproduction.reproduction import data_sets
 
     rows = [
         [

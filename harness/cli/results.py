@@ -22,9 +22,9 @@ def command(results: Path, failures: bool) -> int:
     """
     import pyarrow.compute as pc
 
-    from harness import schema
     from harness.cli.summary import lines, table
-    from harness.reading import read_table
+    from harness.records import schema
+    from harness.records.reading import read_table
 
     found, damaged = read_table(results)
     shown = found.filter(pc.equal(found["phase"], "evaluation"))

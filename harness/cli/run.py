@@ -109,9 +109,9 @@ def command(
     from harness import study
     from harness.cli.progress import Progress
     from harness.cli.summary import as_lines, print_summary
-    from harness.data import VARIABLE
-    from harness.engine import LocalEngine
-    from harness.store import Store
+    from harness.datasets.hub import VARIABLE
+    from harness.engines.local import LocalEngine
+    from harness.records.store import Store
 
     request = study.Request(
         place=place,

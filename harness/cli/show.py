@@ -7,10 +7,10 @@ import dataclasses
 import click
 from tabulate import tabulate
 
-from harness import registry, source
 from harness.cli import OK
 from harness.contract import Scenario
 from harness.errors import HeldoutError, did_you_mean
+from harness.registry import registry, source
 
 
 @click.command("show")

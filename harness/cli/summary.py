@@ -13,7 +13,7 @@ import click
 import numpy as np
 from tabulate import tabulate
 
-from harness.record import Record
+from harness.records.record import Record
 from harness.study import Summary
 from leaderboard.statistics import half_width
 

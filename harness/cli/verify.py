@@ -36,13 +36,13 @@ def command(suites: tuple[str, ...], results: Path, data: Path | None, repeat: i
     """
     from random import SystemRandom
 
-    from harness import registry
-    from harness.data import VARIABLE
-    from harness.engine import LocalEngine
+    from harness.checking.verification import verify
+    from harness.datasets.hub import VARIABLE
+    from harness.engines.local import LocalEngine
     from harness.errors import HeldoutError, did_you_mean
-    from harness.reading import read_table
-    from harness.verification import verify
-    from leaderboard import anchors
+    from harness.records.reading import read_table
+    from harness.registry import registry
+    from leaderboard.standings import anchors
 
     for suite in suites:
         if suite not in registry.suites():

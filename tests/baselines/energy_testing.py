@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import torch
 
+from harness.candidate.experience import Ledger, StreamExperience
 from harness.contract import Budget
-from harness.experience import Ledger, StreamExperience
-from suites.shared.networks import mlp
+from suites.networks.mlp import mlp
 
 
 def started(method, network, classes):

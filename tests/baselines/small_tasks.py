@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from suites.shared.networks import mlp
+from suites.networks.mlp import mlp
 
 PAIRS = [[0, 3], [1, 2]]  # the labels of two tasks
 told_or_not = pytest.mark.parametrize("told", [False, True])

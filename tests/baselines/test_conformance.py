@@ -2,7 +2,8 @@
 
 import pytest
 
-from harness import conformance, registry
+from harness.checking import conformance
+from harness.registry import registry
 
 METHODS = [
     entry for entries in registry.methods().values() for entry in entries if entry.suite is not None

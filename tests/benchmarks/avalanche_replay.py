@@ -37,7 +37,7 @@ def bare(scenario, seed, epochs):
     import torch
     from task_replay import SharedBuffer, step
 
-    from suites.shared.networks import mlp
+    from suites.networks.mlp import mlp
 
     began = time.perf_counter(), time.process_time()
     stream = scenario.build("evaluation", seed)
@@ -63,7 +63,7 @@ def bare(scenario, seed, epochs):
 def through_the_harness(engine, epochs, seeds):
     """(seconds, CPU seconds per run, mean final average accuracy) of the same as a method."""
     from harness import study
-    from harness.store import Store
+    from harness.records.store import Store
 
     setting = {"lr": str(LR), "batch_size": str(BATCH), "buffer_size": str(BUFFER)}
     request = study.Request(
@@ -95,7 +95,7 @@ def avalanche(scenario, seed, epochs):
     except ImportError:
         return None
     warnings.simplefilter("ignore")  # it has switched its own deprecations on
-    from suites.shared.networks import mlp
+    from suites.networks.mlp import mlp
 
     began = time.perf_counter(), time.process_time()
     stream = scenario.build("evaluation", seed)
@@ -135,8 +135,8 @@ def main():
 
     import torch
 
-    from harness import registry
-    from harness.engine import LocalEngine
+    from harness.engines.local import LocalEngine
+    from harness.registry import registry
 
     torch.set_num_threads(1)
     (scenario,) = registry.find_scenarios(PLACE, "full")

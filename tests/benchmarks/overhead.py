@@ -25,7 +25,7 @@ def bare(stream, seeds, lr, batch_size, buffer_size, epochs):
     import torch.nn.functional as F
 
     from baselines.shared.reservoir import Reservoir
-    from suites.shared.networks import mlp
+    from suites.networks.mlp import mlp
 
     torch.set_num_threads(1)
     torch.manual_seed(seeds.model)
@@ -80,9 +80,10 @@ def main():
     import torch
     import torch._dynamo
 
-    from harness import protocol, registry, seeds, study
-    from harness.engine import LocalEngine
-    from harness.store import Store
+    from harness import protocol, seeds, study
+    from harness.engines.local import LocalEngine
+    from harness.records.store import Store
+    from harness.registry import registry
 
     torch.set_num_threads(1)
     (scenario,) = registry.find_scenarios(PLACE, "core")

@@ -25,9 +25,9 @@ sys.path += [str(ROOT), str(ROOT / "tests" / "leaderboard")]
 
 from fake_records import RECORD, SELECTION  # noqa: E402
 
-from harness import schema  # noqa: E402
 from harness.contract import Point  # noqa: E402
-from harness.reading import read_table  # noqa: E402
+from harness.records import schema  # noqa: E402
+from harness.records.reading import read_table  # noqa: E402
 
 SUITES, SCENARIOS, METHODS, TRIALS, TUNING_SEEDS, SEEDS = 6, 15, 30, 16, 2, 5
 PER_SUITE = SCENARIOS * METHODS * (TRIALS * TUNING_SEEDS + SEEDS)
@@ -95,7 +95,8 @@ def generate(folder, count):
 def build(results, out, profile):
     """Build in a process of its own; prints seconds, CPU seconds and peak memory."""
     code = (
-        "import sys, time, resource; from pathlib import Path; from leaderboard.build import build;"
+        "import sys, time, resource; from pathlib import Path;"
+        "from leaderboard.publishing.build import build;"
         "began = time.perf_counter(); built = build(Path(sys.argv[1]), Path(sys.argv[2]));"
         "took = time.perf_counter() - began; use = resource.getrusage(resource.RUSAGE_SELF);"
         "print(f'build: {took:.2f} s, {use.ru_utime + use.ru_stime:.2f} CPU s, '"

@@ -9,11 +9,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from harness import protocol, schema
+from harness import protocol
 from harness.contract import Point
-from harness.reading import read_table
-from harness.record import Cost, Machine, Prediction, Record
-from harness.store import Store
+from harness.records import schema
+from harness.records.reading import read_table
+from harness.records.record import Cost, Machine, Prediction, Record
+from harness.records.store import Store
 
 
 def records(count):

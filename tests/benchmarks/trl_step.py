@@ -199,8 +199,8 @@ def main():
 
     import torch
 
-    from suites.shared.hf_policy import causal_lm
-    from suites.shared.transformer import transformer
+    from suites.networks.transformer import transformer
+    from suites.reasoning.hf_policy import causal_lm
 
     torch.set_num_threads(1)
     torch.manual_seed(0)

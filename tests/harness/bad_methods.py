@@ -359,7 +359,7 @@ BREAKS_THE_HARNESS = [
     Bad(
         "forges a message",
         {
-            "before": "import gc; from harness.channel import Channel\n"
+            "before": "import gc; from harness.candidate.channel import Channel\n"
             "for o in gc.get_objects():\n"
             "    if type(o) is Channel: o.send('learned', {'spent': {}})"
         },
@@ -369,7 +369,7 @@ BREAKS_THE_HARNESS = [
     Bad(
         "sends rubbish",
         {
-            "before": "import gc; from harness.channel import Channel\n"
+            "before": "import gc; from harness.candidate.channel import Channel\n"
             "for o in gc.get_objects():\n"
             "    if type(o) is Channel: o.socket.send(bytes(range(256)))"
         },
@@ -379,7 +379,7 @@ BREAKS_THE_HARNESS = [
     Bad(
         "sends a failure of its own",
         {
-            "before": "import gc; from harness.channel import Channel\n"
+            "before": "import gc; from harness.candidate.channel import Channel\n"
             "for o in gc.get_objects():\n"
             "    if type(o) is Channel: o.send('failed', {'kind': 'x' * 9999, 'reason': 5})"
         },
@@ -388,7 +388,7 @@ BREAKS_THE_HARNESS = [
     ),
 ]
 NOTHING = """import gc, json, socket
-from harness.channel import Channel
+from harness.candidate.channel import Channel
 fd = os.memfd_create('nothing')
 os.ftruncate(fd, 64 << 30)
 head = json.dumps({'kind': 'predicted', 'data': {'spent': {}}, 'arrays': [['uint8', [64 << 30]]]})

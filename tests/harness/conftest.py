@@ -10,17 +10,9 @@ from forgery import CLASS
 from harness import study
 from harness.contract import Point
 from harness.protocol import Study
-from harness.record import (
-    Cost,
-    Machine,
-    Prediction,
-    Record,
-    RunSpec,
-    Selection,
-    TuningCost,
-)
+from harness.records.record import Cost, Machine, Prediction, Record, RunSpec, Selection, TuningCost
+from harness.records.store import Store
 from harness.space import Choice, LogUniform
-from harness.store import Store
 
 SPEC = RunSpec(
     suite="shapes",

@@ -7,7 +7,7 @@ told there, it must be able to refuse.
 from bad_methods import Bad
 
 LINE = """import gc
-from harness.channel import Channel
+from harness.candidate.channel import Channel
 (line,) = [o for o in gc.get_objects() if type(o) is Channel]
 """
 AT_THE_END = """

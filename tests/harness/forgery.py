@@ -2,10 +2,10 @@
 
 import pyarrow as pa
 
-from harness import schema
-from harness.reading import record_files
-from harness.store import Store, encoded, read_file
-from harness.verification import verify
+from harness.checking.verification import verify
+from harness.records import schema
+from harness.records.reading import record_files
+from harness.records.store import Store, encoded, read_file
 
 CLASS = "continual/split-digits-class"
 

@@ -8,7 +8,7 @@ import pytest
 
 from harness import load_results, run
 from harness.errors import HeldoutError
-from harness.reading import record_files
+from harness.records.reading import record_files
 from heldout_testing import ROOT, environment
 
 CLASS = "continual/split-digits-class"
@@ -33,7 +33,7 @@ def test_records_and_a_tidy_frame(tmp_path):
 
 
 def test_a_class_from_a_file(method_file, tmp_path):
-    from harness.loading import load_method
+    from harness.candidate.loading import load_method
 
     mine = load_method(method_file("from_a_class.py"))
     (record,) = run(CLASS, mine, results=tmp_path / "r", fixed={"lr": 0.05}, seeds=1,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from harness import protocol, seeds
 from harness.errors import HeldoutError
 from harness.protocol import IncompleteError
-from harness.record import Cost, Failure
+from harness.records.record import Cost, Failure
 from harness.space import Choice, IntUniform, LogUniform
 
 SCORES = st.one_of(st.none(), st.integers(-4, 4).map(lambda n: n / 4))  # None: failed; ties occur

@@ -6,8 +6,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from harness import schema
-from harness.record import Cost, Failure, Machine, Record, RunSpec, Selection, TuningCost
+from harness.records import schema
+from harness.records.record import Cost, Failure, Machine, Record, RunSpec, Selection, TuningCost
 
 MACHINE = Machine("host", "cpu", "Linux", "3.11", "0.1.0", None, None)
 TUNING = TuningCost(16, 1, 192.0, 380.0, 950.0, "estimated", 64_000)

@@ -6,7 +6,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
-from leaderboard import page
+from leaderboard.pages import page
 
 VOID = {"meta", "br", "link", "img", "hr", "input", "wbr"}
 LOCAL = re.compile(r"#[a-z0-9_~-]+|[a-z0-9_~.-]+\.(html|csv|parquet|xml|bib)")

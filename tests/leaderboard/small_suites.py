@@ -2,8 +2,9 @@
 
 from fake_records import runs, table
 
-from leaderboard import board, front_page, overall, standings
-from leaderboard.anchors import Anchor, Value
+from leaderboard.pages import front_page
+from leaderboard.standings import board, overall, standings
+from leaderboard.standings.anchors import Anchor, Value
 
 A, B, C = [0.80, 0.81, 0.82], [0.50, 0.51, 0.53], [0.30, 0.32, 0.31]
 

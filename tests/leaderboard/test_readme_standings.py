@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import reproduction
-from harness.reading import read_table
-from harness.reported import Comparison
-from leaderboard import front_page, gap, lookup, overall
+from harness.records.reading import read_table
+from harness.reproduction import reproduction
+from harness.reproduction.reported import Comparison
+from leaderboard.pages import front_page
+from leaderboard.standings import gap, lookup, overall
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"

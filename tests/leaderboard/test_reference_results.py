@@ -2,10 +2,13 @@
 
 import pytest
 
-from harness import applicability, load_results, registry
+from harness import load_results
+from harness.registry import applicability, registry
 from heldout_testing import ROOT
 
-SUITES = sorted(n for n, entry in registry.suites().items() if entry.module == f"suites.{n}")
+SUITES = sorted(
+    n for n, entry in registry.suites().items() if entry.module == f"suites.{n}.scenarios"
+)
 SEEDS, MANY_SEEDS, QUICK_SECONDS = 5, 10, 5.0
 
 

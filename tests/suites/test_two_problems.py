@@ -2,8 +2,8 @@
 
 import pytest
 
-from harness import registry
-from harness.rescoring import samples
+from harness.checking.rescoring import samples
+from harness.registry import registry
 
 SCENARIOS = {
     s.id: s

@@ -1,0 +1,345 @@
+"""The method's side of a run: loads the method, answers the proctor's messages, reports failures.
+
+Runs in the method's own process (or in ours, `inline`). Everything here may be tampered with by a
+hostile method, so nothing here is trusted: scores, time and memory are the proctor's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import inspect
+import random
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from harness.candidate.channel import DTYPES, Channel, ChannelError, Message
+from harness.candidate.experience import Ledger, StreamExperience
+from harness.candidate.flops import FlopCount
+from harness.candidate.loading import call, describe, explained, load_method, named
+from harness.candidate.tensors import ENCODED, as_array
+from harness.contract import Array, Budget, Call, Constraint
+from harness.errors import RunFailure
+from harness.fingerprint import of_weights
+
+
+class CandidateProblem:
+    """Implements `harness.contract.Problem`."""
+
+    def __init__(
+        self, facts: Mapping[str, Any], weights: Mapping[str, Array], ledger: Ledger
+    ) -> None:
+        self.inputs: tuple[int, ...] = tuple(facts["inputs"])
+        self.classes: int = facts["classes"]
+        self.tasks: int = facts["tasks"]
+        self.task_told: bool = facts["task_told"]
+        self.device = torch.device(facts["device"])
+        self.budget = ledger.budget
+        self._ledger = ledger
+        self.facts: Mapping[str, Any] = facts["facts"]
+        self.rng = torch.Generator().manual_seed(facts["seeds"]["method"])
+        constraint = facts["constraint"]
+        self.constraint: Constraint | None = call(Call(**constraint)) if constraint else None
+        torch.manual_seed(facts["seeds"]["model"])
+        network = call(Call(**facts["model"]))
+        if weights:
+            network.load_state_dict({n: torch.from_numpy(a.copy()) for n, a in weights.items()})
+        self._network: nn.Module = network.to(self.device)
+
+    def spend(self, **amounts: int) -> None:
+        """See `harness.contract.Problem.spend`."""
+        for name, amount in amounts.items():
+            self._ledger.spend_predicting(name, amount)
+
+    def model(self) -> nn.Module:
+        """See `harness.contract.Problem.model`."""
+        return copy.deepcopy(self._network)
+
+
+def serve(channel: Channel) -> None:
+    """Answer the proctor's messages until it hangs up or the run has failed."""
+    try:
+        candidate = Candidate(channel)
+        while (message := channel.receive()) is not None:
+            candidate.answer(message)
+    except BrokenPipeError:
+        return  # the proctor has gone; nobody to tell
+    except RunFailure as failure:
+        _report(channel, failure.kind, failure.reason)
+    except MemoryError:
+        _report(channel, "memory", "ran out of memory (MemoryError)")
+    except SystemExit as error:
+        _report(channel, "exit", f"the method called sys.exit({error.code!r})")
+    except KeyboardInterrupt:
+        _report(channel, "exception", "raised KeyboardInterrupt")
+        raise  # inline it may be the user's own
+    except ChannelError as error:
+        _report(channel, "contract", str(error))
+    except BaseException as error:
+        kind, reason = explained(error)
+        traceback.print_exc()
+        _report(channel, kind, reason)
+
+
+class Candidate:
+    """The state of one run between messages."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._sheets: dict[int, Tensor] = {}  # number -> inputs (N, ...)
+
+    def answer(self, message: Message) -> None:
+        """Do what one message asks and reply."""
+        verbs: dict[str, Callable[[Message], None]] = {
+            "accelerators": self._accelerators,
+            "describe": self._describe,
+            "open": self._open,
+            "untrained": self._untrained,
+            "load": self._load,
+            "learn": self._learn,
+            "predict": self._predict,
+            "deliver": self._deliver,
+            "finish": self._finish,
+        }
+        verbs[message.kind](message)
+
+    def _accelerators(self, _: Message) -> None:
+        names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+        self._channel.send("accelerators", {"names": names})
+
+    def _describe(self, message: Message) -> None:
+        self._channel.send("described", describe(message.data["target"]))
+
+    def _open(self, message: Message) -> None:
+        """Build the problem; before any line of the method's code runs."""
+        facts = message.data
+        torch.set_num_threads(facts["threads"])
+        if facts["device"] != "cpu":  # on a CPU it changes nothing but the speed
+            torch.use_deterministic_algorithms(True, warn_only=True)
+        weights = dict(zip(facts["weight_names"], message.arrays, strict=True))
+        self._ledger = Ledger(Budget(**facts["budget"]))
+        self._problem = CandidateProblem(facts, weights, self._ledger)
+        self._facts = facts
+        self._flops = FlopCount() if facts["flops"] else None
+        self._channel.send("opened")
+
+    def _untrained(self, message: Message) -> None:
+        """Judge the network as it is before training."""
+        infer = named(message.data["infer"])
+        network = self._problem.model().eval()
+        rng = torch.Generator().manual_seed(message.data["seed"])
+
+        def predict(inputs: Tensor) -> Any:
+            with torch.no_grad():
+                return infer(network, inputs, message.data["task"], rng)
+
+        self._channel.send("predicted", {"spent": {}}, [self._outputs(message, predict)])
+
+    def _load(self, message: Message) -> None:
+        """Import the method, set its hyper-parameters and start it."""
+        self._sheets.clear()  # what the untrained network was judged on is not for the method
+        seed = self._facts["seeds"]["method"]
+        torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)  # for methods that use the global generator
+        method = load_method(message.data["target"])
+        self._method = method(**message.data["setting"])
+        self._channel.send("loaded")
+        if self._channel.receive() is None:
+            raise BrokenPipeError
+        with _named_verb("start"), self._learning():
+            self._method.start(self._problem)
+        self._channel.send("started", self._counts())
+
+    def _learn(self, message: Message) -> None:
+        data, device = message.data, self._problem.device
+        tensors = {
+            name: torch.from_numpy(array).to(device)
+            for name, array in zip(data["names"], message.arrays, strict=True)
+        }
+        experience = StreamExperience(
+            data["task"],
+            tuple(data["classes"]),
+            tensors,
+            torch.Generator().manual_seed(self._facts["seeds"]["order"] + data["task"]),
+            self._ledger,
+            points=data["points"],
+            evaluate=self._pause,
+            oracle=self._reward if data["oracle"] else None,
+        )
+        with _named_verb("learn"), self._learning():
+            self._method.learn(experience)
+        experience.close()
+        self._check_finite()
+        self._channel.send("learned", self._counts())
+
+    def _learning(self) -> contextlib.AbstractContextManager[None]:
+        return self._flops.learning() if self._flops else contextlib.nullcontext()
+
+    def _predicting(self) -> contextlib.AbstractContextManager[None]:
+        return self._flops.predicting() if self._flops else contextlib.nullcontext()
+
+    def _pause(self) -> bool:
+        """An evaluation point inside `learn`: answer until the proctor says go on, or stop.
+
+        Random states and training modes are put back, so that being looked at changes nothing.
+        """
+        with _undisturbed(self._problem.rng, getattr(self._method, "model", None)):
+            self._channel.send("point", self._counts())
+            while (message := self._channel.receive()) is not None:
+                if message.kind in ("go on", "stop"):
+                    return message.kind == "stop"
+                self.answer(message)
+        raise BrokenPipeError
+
+    def _reward(self, prompts: Tensor, completions: Tensor) -> Tensor:
+        self._channel.send("reward", arrays=[as_array(prompts), as_array(completions)])
+        reply = self._channel.receive()
+        if reply is None:
+            raise BrokenPipeError
+        if reply.kind == "refused":
+            raise RunFailure("budget", reply.data["reason"])
+        return torch.from_numpy(reply.arrays[0].copy()).to(self._problem.device)
+
+    def _predict(self, message: Message) -> None:
+        takes_task = "task" in inspect.signature(self._method.predict).parameters
+        options = {"task": message.data["task"]} if takes_task else {}
+
+        def predict(inputs: Tensor) -> Any:
+            with _named_verb("predict"), _answering(self._method):
+                return self._method.predict(inputs, **options)
+
+        with self._predicting():
+            outputs = self._outputs(message, predict)
+        spent, self._ledger.predicting = self._ledger.predicting, {}
+        self._channel.send("predicted", {"spent": spent}, [outputs])
+
+    def _outputs(self, message: Message, predict: Callable[[Tensor], Any]) -> Array:
+        """Outputs (N, ...) of one sheet, asked for in batches."""
+        sheet = message.data["sheet"]
+        if message.arrays:  # sent once; the receiver's mapping is kept
+            self._sheets[sheet] = torch.from_numpy(message.arrays[0]).to(self._problem.device)
+        parts = []
+        for inputs in torch.split(self._sheets[sheet], message.data["batch"]):
+            outputs = predict(inputs.clone())
+            if not isinstance(outputs, Tensor | np.ndarray) or outputs.ndim < 1:
+                raise RunFailure(
+                    "output",
+                    f"predict returned {type(outputs).__name__}; return a tensor of "
+                    f"{len(inputs)} outputs for {len(inputs)} inputs",
+                )
+            if len(outputs) != len(inputs):
+                raise RunFailure(
+                    "output", f"predict returned {len(outputs)} outputs for {len(inputs)} inputs"
+                )
+            array = as_array(outputs)
+            if array.dtype.name not in DTYPES:
+                raise RunFailure("output", f"predict returned {array.dtype} values; return numbers")
+            parts.append(array)
+        return np.concatenate(parts)
+
+    def _deliver(self, _: Message) -> None:
+        """Hand over the weights: safetensors in a byte array."""
+        from safetensors.torch import save
+
+        model = getattr(self._method, "model", None)
+        if not isinstance(model, nn.Module):
+            raise RunFailure("contract", "this scenario asks for weights: set self.model")
+        tensors = dict(_state(model))
+        tensors |= {ENCODED + n: t for n, t in getattr(self._method, "encoded", {}).items()}
+        weights = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
+        content = np.frombuffer(save(weights), np.uint8)
+        self._channel.send("delivered", arrays=[content])
+
+    def _finish(self, _: Message) -> None:
+        """Size and hash of the network, where there is one."""
+        model = getattr(self._method, "model", None)
+        if not isinstance(model, nn.Module):
+            self._channel.send("finished", {"parameters": None, "weights_sha256": None})
+            return
+        weights = {name: as_array(tensor) for name, tensor in _state(model)}
+        size = sum(p.numel() for p in model.parameters())
+        self._channel.send("finished", {"parameters": size, "weights_sha256": of_weights(weights)})
+
+    def _counts(self) -> dict[str, Any]:
+        """What the ledger says."""
+        ledger = self._ledger
+        return {
+            "samples_seen": ledger.samples_seen,
+            "samples_read": ledger.samples_read,
+            "spent": ledger.spent,
+            "train_seconds": ledger.train_seconds,
+            "train_flops": self._flops.learned if self._flops else None,
+            "predict_flops": self._flops.predicted if self._flops else None,
+        }
+
+    def _check_finite(self) -> None:
+        """A network of NaNs still answers argmax; say that it diverged instead."""
+        model = getattr(self._method, "model", None)
+        if isinstance(model, nn.Module):
+            for name, parameter in model.named_parameters():
+                if not bool(torch.isfinite(parameter).all()):
+                    raise RunFailure(
+                        "diverged",
+                        f"{name} holds NaN or infinity after learn; try a smaller step size",
+                    )
+
+
+@contextlib.contextmanager
+def _named_verb(verb: str) -> Iterator[None]:
+    """Say in which verb an exception of the method happened."""
+    try:
+        yield
+    except (RunFailure, BrokenPipeError, MemoryError, SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        traceback.print_exc()
+        kind, reason = explained(error)
+        raise RunFailure(kind, f"{verb} raised {reason}") from error
+
+
+@contextlib.contextmanager
+def _answering(method: Any) -> Iterator[None]:
+    """Put the networks that a method holds into eval mode, and back afterwards.
+
+    In training mode, batch normalisation answers by what other test inputs look like, and learns
+    from them.
+    """
+    attributes = getattr(method, "__dict__", {}).values()
+    held = [value for value in attributes if isinstance(value, nn.Module)]
+    modules = [module for network in held for module in network.modules()]
+    modes = [module.training for module in modules]
+    for module in modules:
+        module.training = False
+    yield
+    for module, mode in zip(modules, modes, strict=True):
+        module.training = mode
+
+
+@contextlib.contextmanager
+def _undisturbed(rng: torch.Generator, model: Any) -> Iterator[None]:
+    """Put random states and training modes back afterwards."""
+    modules = list(model.modules()) if isinstance(model, nn.Module) else []
+    modes = [module.training for module in modules]
+    states = torch.get_rng_state(), rng.get_state(), random.getstate(), np.random.get_state()
+    yield
+    torch.set_rng_state(states[0])
+    rng.set_state(states[1])
+    random.setstate(states[2])
+    np.random.set_state(states[3])
+    for module, mode in zip(modules, modes, strict=True):
+        module.training = mode
+
+
+def _report(channel: Channel, kind: str, reason: str) -> None:
+    with contextlib.suppress(OSError, ChannelError):
+        channel.send("failed", {"kind": kind, "reason": reason[:4000]})
+
+
+def _state(model: nn.Module) -> list[tuple[str, Tensor]]:
+    return [(n, t) for n, t in model.state_dict().items() if isinstance(t, Tensor)]

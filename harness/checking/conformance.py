@@ -1,0 +1,269 @@
+"""Whether a method keeps to the contract: its text, what it declares, and short real runs.
+
+`bench check` shows what is found here; the tests ask the same of every built-in method.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from harness import space, study
+from harness.contract import Scalar, Scenario
+from harness.engines.facts import MethodFacts, of_method
+from harness.engines.local import LocalEngine
+from harness.errors import HeldoutError
+from harness.isolation.workfolder import WorkFolder
+from harness.protocol import STUDY_SEED
+from harness.records.record import Record
+from harness.records.store import Store
+from harness.registry import legibility, registry
+from harness.registry.legibility import Finding
+from harness.registry.registry import MethodEntry
+from harness.space import Choice, Dimension
+
+SHORT = {"epochs": "1", "steps": "20"}  # per experience, whichever is reached first
+PATIENCE_SECONDS = 25.0  # after which no further scenario is begun
+LIMIT_SECONDS = 30.0  # of one run, for those who are waiting at a terminal
+POINTS = 2  # of the space that are tried
+UNLUCKY = ("diverged", "time-out")  # what a setting can be blamed for, and not the method
+SLOW_SHARE = 0.5  # of the limit that a full run may take before it is worth a word
+
+
+def check(
+    entry: MethodEntry,
+    engine: LocalEngine,
+    suite: str | None = None,
+    notify: Callable[[str], None] = lambda _: None,
+    patience_seconds: float | None = PATIENCE_SECONDS,
+) -> list[Finding]:
+    """Every finding about one method; `suite` None: the first suite that it runs on.
+
+    After `patience_seconds` no further scenario is begun, and a hint says so; None: every scenario
+    is tried, and a run may take as long as the scenario allows.
+    """
+    found = list(legibility.findings(entry))
+    with WorkFolder() as folder:
+        try:
+            facts = of_method(entry, engine, folder / "facts")
+        except HeldoutError as error:
+            return [*found, Finding("contract", "problem", str(error))]
+        found += _space(facts)
+        trial = _Trial(entry, facts, engine, folder, notify, patience_seconds)
+        return [*found, *trial.findings(suite or entry.suite)]
+
+
+def problems(method: str, suite: str | None = None) -> list[str]:
+    """What `bench check METHOD --suite SUITE` calls a problem; for a test of one's own."""
+    with LocalEngine(jobs=1) as engine:
+        found = check(registry.find_method(method, suite or ""), engine, suite)
+    return [f"{one.check}: {one.text}" for one in found if one.verdict == "problem"]
+
+
+def _space(facts: MethodFacts) -> Iterator[Finding]:
+    """Whether what is searched makes sense beside the defaults."""
+    dimensions, defaults = facts.dimensions, facts.defaults
+    if not dimensions:
+        yield Finding(
+            "space",
+            "hint",
+            "it declares no space, so tuning has nothing to choose; name what should be searched: "
+            'space = {"lr": LogUniform(1e-3, 1.0)}',
+        )
+        return
+    outside = [n for n, d in dimensions.items() if not _holds(d, defaults[n])]
+    for name in outside:
+        yield Finding(
+            "space",
+            "problem",
+            f"the default of {name}, {defaults[name]!r}, lies outside its space "
+            f"{dimensions[name]}; widen the space or move the default",
+        )
+    if not outside:
+        yield Finding("space", "ok", f"searches {', '.join(sorted(dimensions))}")
+
+
+def _holds(dimension: Dimension, value: Scalar) -> bool:
+    if isinstance(dimension, Choice):
+        return value in dimension.options
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and dimension.low <= value <= dimension.high
+    )
+
+
+class _Trial:
+    """Short runs of one method in a results folder that is thrown away."""
+
+    def __init__(
+        self,
+        entry: MethodEntry,
+        facts: MethodFacts,
+        engine: LocalEngine,
+        folder: Path,
+        notify: Callable[[str], None],
+        patience_seconds: float | None,
+    ) -> None:
+        self._patience_seconds = patience_seconds
+        self._budget = dict(SHORT)
+        if patience_seconds is not None:
+            self._budget["limit_seconds"] = str(LIMIT_SECONDS)
+        self._entry, self._facts, self._engine, self._folder = entry, facts, engine, folder
+        self._notify = notify
+        self._stores = 0
+        self._name = f"{entry.suite}/{entry.name}" if entry.suite else entry.name
+        if entry.suite is None and ".py" in entry.name:
+            self._name = entry.target
+
+    def findings(self, suite: str | None) -> Iterator[Finding]:
+        """What running on the core scenarios of one suite shows."""
+        began = time.monotonic()
+        scenarios = [s for s in self._candidates(suite) if self._fits(s)]
+        if not scenarios:
+            needs = ", ".join(self._facts.requires) or "nothing in particular"
+            yield Finding("run", "problem", f"it needs {needs}; no core scenario offers that")
+            return
+        first, record = self._first(scenarios, suite)
+        yield from self._judged(first, record)
+        if record.status == "ok":
+            yield from self._repeated(first, record)
+            yield from self._points(first)
+        for scenario in scenarios:
+            if scenario.suite != first.suite or scenario.name == first.name:
+                continue
+            patience = self._patience_seconds
+            if patience is not None and time.monotonic() - began > patience:
+                yield Finding("run", "hint", f"{scenario.id} was not tried: time is up")
+                continue
+            yield from self._judged(scenario, self._run(scenario))
+
+    def _candidates(self, suite: str | None) -> Iterator[Scenario]:
+        for name in [suite] if suite else registry.suites():
+            known = registry.scenarios(name).values()
+            yield from (scenario for scenario in known if scenario.tier == "core")
+
+    def _fits(self, scenario: Scenario) -> bool:
+        return set(self._facts.requires) <= scenario.offers
+
+    def _first(self, scenarios: Sequence[Scenario], suite: str | None) -> tuple[Scenario, Record]:
+        """The first scenario of the suite that was named, else of one that it runs on."""
+        tried = {}
+        for scenario in scenarios:
+            if scenario.suite in tried:
+                continue
+            tried[scenario.suite] = scenario, self._run(scenario)
+            if suite or tried[scenario.suite][1].status == "ok":
+                return tried[scenario.suite]
+        return next(iter(tried.values()))
+
+    def _run(self, scenario: Scenario, setting: Mapping[str, Scalar] | None = None) -> Record:
+        """One short run, always anew."""
+        self._stores += 1
+        self._notify(f"running on {scenario.id}")
+        request = study.Request(
+            scenario.id,
+            (self._name,),
+            protocol="untuned",
+            fixed={name: str(value) for name, value in (setting or {}).items()},
+            seeds=1,
+            budget=self._budget,
+        )
+        store = Store.open(self._folder / f"results-{self._stores}")
+        summary = study.run(request, self._engine, store)
+        if summary.errors:
+            raise HeldoutError(summary.errors[0])
+        (record,) = summary.results[0].evaluation
+        return record
+
+    def _judged(self, scenario: Scenario, record: Record) -> Iterator[Finding]:
+        """Whether a run went through, and what is odd about one that did."""
+        if record.failure is not None:
+            name = "constraint" if record.failure.kind == "constraint" else "run"
+            text = f"fails on {scenario.id}: {record.failure.kind}: {record.failure.reason}"
+            yield Finding(name, "problem", f"{text}; mend it, or say what it needs in `requires`")
+            return
+        yield Finding("run", "ok", f"runs on {scenario.id} within its budget")
+        if scenario.constraint is not None:
+            yield Finding("constraint", "ok", "delivers weights that meet the constraint")
+        cost = record.cost
+        if not cost.samples_seen and not cost.samples_read:
+            yield Finding(
+                "budget",
+                "hint",
+                f"learned from no sample of {scenario.id}; "
+                "go through experience.batches(size), or read experience.inputs",
+            )
+        yield from _speed(scenario, record)
+
+    def _repeated(self, scenario: Scenario, record: Record) -> Iterator[Finding]:
+        """Law 10: the same bits once more."""
+        again = self._run(scenario)
+        differing = [
+            name
+            for name, one, other in (
+                ("predictions", record.predictions, again.predictions),
+                ("weights", record.weights_sha256, again.weights_sha256),
+                ("samples", record.cost.samples_seen, again.cost.samples_seen),
+                ("status", record.status, again.status),
+            )
+            if one != other
+        ]
+        if differing:
+            yield Finding(
+                "determinism",
+                "problem",
+                f"two runs with one seed differ in {', '.join(differing)}; draw from problem.rng "
+                "only, and let neither time nor addresses nor the order of a set decide anything",
+            )
+        else:
+            yield Finding("determinism", "ok", "two runs with one seed are the same bit for bit")
+
+    def _points(self, scenario: Scenario) -> Iterator[Finding]:
+        """The first settings that tuning would try."""
+        dimensions = self._facts.dimensions
+        if not dimensions:
+            return
+        for setting in space.points(dimensions, POINTS, STUDY_SEED):
+            failure = self._run(scenario, setting).failure
+            if failure is not None:
+                given = ", ".join(f"{name}={value}" for name, value in setting.items())
+                yield Finding(
+                    "space",
+                    "hint" if failure.kind in UNLUCKY else "problem",
+                    f"with {given} it fails on {scenario.id}: {failure.reason}; such a trial "
+                    "counts as failed: narrow the space, or mend the method",
+                )
+
+
+def _speed(scenario: Scenario, record: Record) -> Iterator[Finding]:
+    """What a full run would take, judged from a short one."""
+    cost, budget = record.cost, scenario.budget
+    train, seen = cost.train_seconds or 0.0, cost.samples_seen or 0
+    steps = int(SHORT["steps"])
+    shares = [budget.epochs / float(SHORT["epochs"])] if budget.epochs else []
+    shares += [budget.steps / steps] if budget.steps else []
+    full = train * min(shares) if shares and seen else train
+    if full > SLOW_SHARE * budget.limit_seconds:
+        yield Finding(
+            "speed",
+            "hint",
+            f"a full run on {scenario.id} may take {full:.0f} s of the "
+            f"{budget.limit_seconds:.0f} s it is given; batch the work of learn",
+        )
+    if (cost.predict_seconds or 0.0) > max(1.0, train):
+        yield Finding(
+            "speed",
+            "hint",
+            f"answering took {cost.predict_seconds:.1f} s on {scenario.id}, longer than learning; "
+            "answer a whole batch at once, under torch.no_grad()",
+        )
+    cpu = cost.train_cpu_seconds or 0.0
+    if train > 0.5 and cpu > 1.5 * record.spec.threads * train:
+        yield Finding(
+            "speed",
+            "hint",
+            f"it kept {cpu / train:.1f} cores busy where a run has {record.spec.threads}; "
+            "start no threads of your own",
+        )

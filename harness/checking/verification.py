@@ -1,0 +1,313 @@
+"""`bench verify` without a terminal: every check that needs nothing but records and scenarios.
+
+Files first (`integrity`), then the protocol (`compliance`), then scores (`rescoring`), and whether
+scenario and source are still those of today. What cannot be checked here is said, never passed.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from harness import seeds
+from harness.checking import compliance, integrity, plausibility, repeating, rescoring
+from harness.checking.integrity import Held
+from harness.contract import Scenario, SideName
+from harness.engines.facts import MethodFacts, of_method
+from harness.engines.local import LocalEngine
+from harness.errors import HeldoutError
+from harness.fingerprint import of_source
+from harness.proctor.exam import Exam
+from harness.protocol import Study
+from harness.records.record import Record
+from harness.records.store import CACHE
+from harness.registry import registry
+from harness.study import content_hash, limits
+
+Place = tuple[str, str]  # (suite, scenario)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of looking at a results folder."""
+
+    records: int
+    rescored: int  # runs scored again from their predictions
+    unscored: int  # of those that should have been
+    doubts: Sequence[str]  # a sentence each
+    unchecked: Sequence[str]  # what could not be looked at here, and why
+    repeated: int = 0  # runs done again
+
+
+def verify(
+    root: Path,
+    engine: LocalEngine,
+    suites: Sequence[str] = (),
+    notify: Callable[[str], None] = lambda _: None,
+    repeat: int = 0,
+    rng: Random | None = None,
+) -> Verdict:
+    """Look at every record of a folder, or at those of some suites.
+
+    `repeat` runs, drawn by `rng` among those that this machine can repeat, are done again.
+    """
+    held, doubts = integrity.read(root, suites)
+    if suites:
+        held = [one for one in held if one.record.spec.suite in suites]
+    records = [one.record for one in held]
+    by_place: dict[Place, list[Held]] = defaultdict(list)
+    for one in held:
+        by_place[one.record.spec.suite, one.record.spec.scenario].append(one)
+    inspection = _Inspection(engine, root)
+    doubts += compliance.untrained_doubts(records)
+    doubts += plausibility.rates(records)
+    by_key = {record.key: record for record in records}
+    for place, those in sorted(by_place.items()):
+        notify("/".join(place))
+        inspection.look(place, those, by_key)
+    if repeat:
+        inspection.repeat(held, repeat, rng or Random(), notify)
+    return Verdict(
+        len(held),
+        inspection.rescored,
+        inspection.unscored,
+        [*doubts, *inspection.doubts],
+        inspection.unchecked,
+        inspection.repeated,
+    )
+
+
+class _Inspection:
+    """What was found so far."""
+
+    def __init__(self, engine: LocalEngine, root: Path) -> None:
+        self._engine, self._root = engine, root
+        self.rescored = self.unscored = self.repeated = 0
+        self.doubts: list[str] = []
+        self.unchecked: list[str] = []
+        self._methods: dict[tuple[str, str], tuple[str, registry.MethodEntry | None]] = {}
+        self._facts: dict[str, MethodFacts | None] = {}
+
+    def look(self, place: Place, held: Sequence[Held], by_key: Mapping[str, Record]) -> None:
+        """Check the records of one scenario."""
+        records = [one.record for one in held]
+        for one in held:
+            self._book(one, [*plausibility.contradictions(one.record)])
+        try:
+            scenario: Scenario | None = registry.scenarios(place[0])[place[1]]
+        except (HeldoutError, KeyError) as error:
+            scenario = None
+            reason = str(error) if isinstance(error, HeldoutError) else "there is no such scenario"
+            self._cannot(place, records, reason)
+        current = scenario is not None and self._rescore(place, held, scenario)
+        for group in compliance.groups(records):
+            self.doubts += compliance.doubts(group, by_key, scenario)
+            if current and scenario is not None:
+                self._against_the_rule(group, scenario, by_key)
+        self._stale_sources(place, records)
+
+    def _cannot(self, place: Place, records: Sequence[Record], reason: str) -> None:
+        count = sum(_is_judged(record) for record in records)
+        self.unscored += count
+        self.unchecked.append(f"{'/'.join(place)}: {count} runs are not rescored: {reason}")
+
+    def _rescore(self, place: Place, held: Sequence[Held], scenario: Scenario) -> bool:
+        """Score again; whether all of these records are of the scenario as it is today."""
+        stated = content_hash(scenario)
+        now = [
+            one
+            for one in held
+            if (one.record.spec.scenario_version, one.record.spec.scenario_hash)
+            == (scenario.version, stated)
+        ]
+        if len(now) < len(held):
+            self.unscored += sum(_is_judged(one.record) for one in held if one not in now)
+            self.doubts.append(
+                f"{'/'.join(place)}: {len(held) - len(now)} records are stale: the scenario has "
+                "changed since; run their methods again"
+            )
+        for one in now:
+            self._book(one, [*_misstated(one.record, scenario)])
+            if one.record.status == "ok":
+                self._book(one, [*rescoring.from_matrix(one.record, scenario)])
+        try:
+            prints = {
+                side: scenario.fingerprint(side)
+                for side in sorted({one.record.spec.side for one in now})
+            }
+            old = [o for o in now if o.record.spec.data_fingerprint != prints[o.record.spec.side]]
+            self._from_predictions([o for o in now if o not in old], scenario)
+        except Exception as error:  # data that is not here, a library, a suite's own code
+            self._cannot(place, [one.record for one in now], _sentence(error))
+            return False
+        if old:
+            self.unscored += sum(_is_judged(one.record) for one in old)
+            self.doubts.append(
+                f"{'/'.join(place)}: {len(old)} records are stale: they saw other data than is "
+                "here now; run their methods again"
+            )
+        return len(now) == len(held) and not old
+
+    def _from_predictions(self, held: Sequence[Held], scenario: Scenario) -> None:
+        """Score the runs of each seed against one stream; look for samples on both sides."""
+        judged: dict[tuple[SideName, int], list[Held]] = defaultdict(list)
+        for one in held:
+            if _is_judged(one.record):
+                judged[one.record.spec.side, one.record.spec.seed].append(one)
+        done = 0
+        found: list[tuple[Held, list[str]]] = []
+        shared = 0
+        for (side, seed), those in sorted(judged.items()):
+            stream = scenario.build(side, seed)
+            exam = Exam(scenario, stream, side, seed)
+            found += [(one, [*rescoring.from_predictions(one.record, exam)]) for one in those]
+            if not done:
+                other = scenario.build("tuning", seeds.tuning(1)[0])
+                shared = len(rescoring.samples(stream) & rescoring.samples(other))
+            done += len(those)
+        self.rescored += done
+        for one, problems in found:
+            self._book(one, problems)
+        if shared:
+            self.doubts.append(
+                f"{scenario.id}: its two sides share {shared} samples, so that tuning has seen "
+                "what is judged (law 1); mend the suite"
+            )
+
+    def _book(self, one: Held, problems: Sequence[str]) -> None:
+        if problems:
+            self.doubts.append(
+                f"{one.name}: {'; '.join(problems)}; {one.path} was changed after it was written, "
+                f"or judged by other code: {integrity.REPEAT}"
+            )
+
+    def repeat(
+        self, held: Sequence[Held], count: int, rng: Random, notify: Callable[[str], None]
+    ) -> None:
+        """Do some runs again, of any phase."""
+        able = []
+        obstacles: set[str] = set()
+        for one in held:
+            reason = repeating.obstacle(one.record, self._method(one.record)[0])
+            able += [] if reason else [one]
+            obstacles |= {reason}
+        for one in rng.sample(able, min(count, len(able))):
+            spec, (_, entry) = one.record.spec, self._method(one.record)
+            notify(f"repeating {one.name}")
+            try:
+                scenario = registry.scenarios(spec.suite)[spec.scenario]
+                assert entry is not None
+                wrong = repeating.differing(one.record, scenario, entry, self._engine)
+            except (HeldoutError, KeyError) as error:
+                self.unchecked.append(f"{one.name}: cannot be repeated: {error}")
+                continue
+            self.repeated += 1
+            if wrong:
+                self.doubts.append(
+                    f"{one.name}: done again, it differs in {', '.join(wrong)}; {one.path} holds "
+                    f"what its method did not do: {integrity.REPEAT}"
+                )
+        if len(able) < count:
+            reasons = "; ".join(sorted(obstacles - {""})) or "there are no more"
+            self.unchecked.append(f"only {len(able)} runs could be repeated here: {reasons}")
+
+    # --- the method -----------------------------------------------------------------------------
+
+    def _method(self, record: Record) -> tuple[str, registry.MethodEntry | None]:
+        """(source hash today, where it is); an empty hash where it cannot be found."""
+        name = (record.spec.suite, record.spec.method)
+        if name not in self._methods:
+            try:
+                entry = registry.find_method(record.spec.method, record.spec.suite)
+                self._methods[name] = of_source(entry.path), entry
+            except HeldoutError:
+                self._methods[name] = "", None
+        return self._methods[name]
+
+    def _stale_sources(self, place: Place, records: Sequence[Record]) -> None:
+        by_method: dict[str, list[Record]] = defaultdict(list)
+        for record in records:
+            by_method[record.spec.method].append(record)
+        for method, those in sorted(by_method.items()):
+            now, entry = self._method(those[0])
+            stale = sum(record.spec.method_hash != now for record in those)
+            if entry is None:
+                self.unchecked.append(
+                    f"{'/'.join(place)}: the source of {method} is not here, so nobody knows "
+                    "whether these records are stale; run bench verify where its file is"
+                )
+            elif stale:
+                self.doubts.append(
+                    f"{'/'.join(place)}: {stale} records of {method} are stale: its source has "
+                    f"changed since; run bench run {'/'.join(place)} {method}"
+                )
+
+    def _against_the_rule(
+        self, group: Sequence[Record], scenario: Scenario, by_key: Mapping[str, Record]
+    ) -> None:
+        """The trials are points of the method's own space, by the rule; current sources only."""
+        spec, selection = group[0].spec, group[0].selection
+        now, entry = self._method(group[0])
+        if selection is None or entry is None or spec.method_hash != now:
+            return
+        side: SideName = "evaluation" if spec.protocol == "conventional" else "tuning"
+        tried = [by_key[key].spec for key in selection.tuning_keys if key in by_key]
+        if len(tried) < len(selection.tuning_keys) or tried[0].side != side:
+            return  # said already
+        facts = self._known(entry, now)
+        if facts is None:
+            return
+        study = Study(
+            suite=spec.suite, scenario=spec.scenario, scenario_version=spec.scenario_version,
+            scenario_hash=spec.scenario_hash, higher_is_better=scenario.metric.higher_is_better,
+            fingerprints={
+                "evaluation": spec.data_fingerprint, side: tried[0].data_fingerprint,
+            },
+            method=spec.method, method_hash=spec.method_hash, defaults=facts.defaults,
+            space=facts.dimensions, budget=spec.budget, threads=spec.threads, device=spec.device,
+            libraries=spec.libraries, isolation=spec.isolation, protocol=spec.protocol,
+            trials=selection.trials, tuning_seeds=len(selection.tuning_seeds),
+            seeds=len(group), fixed={},
+        )  # fmt: skip
+        if compliance.unlike_the_rule(study, selection):
+            self.doubts.append(
+                f"{study.label}: its trials are not the points that the rule gives every method "
+                "(law 2); delete these records and tune again"
+            )
+
+    def _known(self, entry: registry.MethodEntry, source_hash: str) -> MethodFacts | None:
+        if source_hash not in self._facts:
+            try:
+                self._facts[source_hash] = of_method(entry, self._engine, self._root / CACHE)
+            except HeldoutError as error:
+                self._facts[source_hash] = None
+                self.unchecked.append(f"{entry.name}: its space is not known here: {error}")
+        return self._facts[source_hash]
+
+
+def _is_judged(record: Record) -> bool:
+    """Whether it should hold predictions."""
+    return record.status == "ok" and record.spec.phase != "tuning"
+
+
+def _misstated(record: Record, scenario: Scenario) -> Iterator[str]:
+    """Columns that repeat the scenario and are in no key."""
+    metric = scenario.metric
+    for name, told, stated in (
+        ("metric", record.metric, metric.name),
+        ("unit", record.metric_unit, metric.unit),
+        ("direction", record.higher_is_better, metric.higher_is_better),
+        ("floor", record.metric_floor, metric.floor),
+        ("tier", record.tier, scenario.tier),
+        ("standard budget", record.budget_standard, record.spec.budget == limits(scenario.budget)),
+    ):
+        if told != stated:
+            yield f"it gives {told} as its {name}; the scenario says {stated}"
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error).splitlines()[0] if str(error) else "no message"
+    return text if isinstance(error, HeldoutError) else f"{type(error).__name__}: {text}"

@@ -1,0 +1,126 @@
+"""Decoded images of a data set: decoded once, then mapped from the cache folder."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import shutil
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.contract import Array, DataSource
+from harness.datasets import cache
+from harness.datasets.hub import locate, samples
+from harness.errors import DataError
+
+_FORMAT = 1  # raised when decoding changes, so that cached files of the old one are not used
+
+
+@dataclass(frozen=True)
+class Images:
+    """One split: read-only, mapped from a file."""
+
+    pixels: Array  # (N, H, W) uint8, or (N, H, W, 3) in colour
+    labels: Array  # (N,) int64
+    fingerprint: str  # of the files they come from
+
+
+def load(source: DataSource, split: str, size: int | None = None) -> Images:
+    """The images of a split and their labels.
+
+    With `size`, images are scaled until their shorter side has so many pixels, and their middle is
+    cut out: (N, size, size, 3). A source that declares no shape needs one.
+
+    Raises DataError, naming the file, for data that is missing, damaged, empty or not of the
+    shape and labels that the source declares.
+    """
+    copy = locate(source, split)
+    content = copy.fingerprint()
+    scaled = "" if size is None else f"-{size}"
+    folder = cache.folder() / f"images-{_FORMAT}-{content[:32]}{scaled}"
+    found = _mapped(folder)
+    if found is None:
+        pixels, labels = _decoded(source, copy.files[0], samples(copy), size)
+        _keep(folder, pixels, labels)
+        found = _mapped(folder) or (pixels, labels)  # the cache only saves time
+    for array in found:
+        array.setflags(write=False)
+    return Images(*found, content)
+
+
+def fingerprint(source: DataSource, split: str) -> str:
+    """Of the files of a split, without decoding them."""
+    return locate(source, split).fingerprint()
+
+
+def _decoded(
+    source: DataSource, file: Path, pairs: Iterable[tuple[Any, int]], size: int | None = None
+) -> tuple[Array, Array]:
+    """All images as one array, checked against what the source declares."""
+    shape = source.shape
+    kept = shape if size is None else (size, size, 3)
+    pixels: list[Array] = []
+    labels: list[int] = []
+    for i, (image, label) in enumerate(pairs):
+        array = _pixels(image, colour=len(kept) == 3, where=f"{file}, sample {i}")
+        if shape and array.shape != shape:
+            raise DataError(
+                f"{file}, sample {i}: an image of shape {array.shape}; {source.id} has {shape}"
+            )
+        if not 0 <= label < source.classes:
+            raise DataError(
+                f"{file}, sample {i}: the label {label}; {source.id} has 0 to {source.classes - 1}"
+            )
+        pixels.append(array if size is None else _scaled(array, size))
+        labels.append(label)
+    stacked = np.stack(pixels) if pixels else np.empty((0, *kept), np.uint8)
+    return stacked, np.array(labels, np.int64)
+
+
+def _scaled(array: Array, size: int) -> Array:
+    """The middle square of an image (H, W, 3), its side made `size` pixels."""
+    from PIL import Image, ImageOps
+
+    fitted = ImageOps.fit(Image.fromarray(array), (size, size), Image.Resampling.BILINEAR)
+    return np.asarray(fitted)
+
+
+def _pixels(image: Any, *, colour: bool, where: str) -> Array:
+    from PIL import Image, UnidentifiedImageError
+
+    if isinstance(image, np.ndarray):
+        return image
+    try:
+        opened = Image.open(io.BytesIO(image) if isinstance(image, bytes) else image)
+        return np.asarray(opened.convert("RGB" if colour else "L"))
+    except (OSError, UnidentifiedImageError, ValueError, TypeError) as error:
+        raise DataError(f"{where}: no readable image ({error}); copy it anew") from error
+
+
+def _mapped(folder: Path) -> tuple[Array, Array] | None:
+    """What is cached, or None where it is missing or damaged."""
+    try:
+        pixels = np.load(folder / "pixels.npy", mmap_mode="r", allow_pickle=False)
+        labels = np.load(folder / "labels.npy", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return (pixels, labels) if len(pixels) == len(labels) else None
+
+
+def _keep(folder: Path, pixels: Array, labels: Array) -> None:
+    """Put both files into place together; who came first stays."""
+    with contextlib.suppress(OSError):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)  # damaged, or we would not be here
+        new = Path(tempfile.mkdtemp(dir=folder.parent, prefix="images-new-"))
+        try:
+            np.save(new / "pixels.npy", pixels)
+            np.save(new / "labels.npy", labels)
+            new.rename(folder)
+        except OSError:
+            shutil.rmtree(new, ignore_errors=True)

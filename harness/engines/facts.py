@@ -1,0 +1,69 @@
+"""What a method declares: asked of its own process once, then remembered by source hash."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import space as spaces
+from harness.contract import CONTRACT_VERSION, Scalar
+from harness.engines.local import LocalEngine
+from harness.errors import HeldoutError
+from harness.fingerprint import digest, of_source
+from harness.metering.machine import libraries
+from harness.records.record import Isolation
+from harness.registry.registry import MethodEntry
+
+
+@dataclass(frozen=True)
+class MethodFacts:
+    """A method as the protocol needs to know it."""
+
+    source_hash: str
+    fields: Mapping[str, Sequence[Any]]  # name -> [type name, default]
+    space: Mapping[str, Sequence[Any]]  # as harness.space.to_json
+    requires: Sequence[str]
+    own_model: bool
+
+    @property
+    def defaults(self) -> dict[str, Scalar]:
+        """Every hyper-parameter at its default."""
+        return {name: default for name, (_, default) in self.fields.items()}
+
+    @property
+    def dimensions(self) -> dict[str, spaces.Dimension]:
+        """What tuning may search."""
+        return spaces.from_json(self.space)
+
+
+def of_method(
+    entry: MethodEntry, engine: LocalEngine, cache: Path, isolation: Isolation | None = None
+) -> MethodFacts:
+    """The facts of a method; raises HeldoutError with the first way it breaks the contract.
+
+    The answer is kept under `cache` and may be deleted at any time: it saves starting a process
+    with torch in it when there is nothing to run.
+    """
+    source_hash = of_source(entry.path)
+    name = digest([entry.target, source_hash, CONTRACT_VERSION, libraries()])
+    kept = cache / f"method-{name[:32]}.json"
+    try:
+        return MethodFacts(**json.loads(kept.read_text()))
+    except (OSError, ValueError, TypeError):
+        told = engine.describe(entry.target, isolation)
+    if told["errors"]:
+        raise HeldoutError(told["errors"][0])
+    facts = MethodFacts(
+        source_hash, told["fields"], told["space"], told["requires"], told["own_model"]
+    )
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        partial = kept.with_suffix(".tmp")
+        partial.write_text(json.dumps(asdict(facts)))
+        partial.rename(kept)
+    except OSError:
+        return facts  # a folder that cannot be written is said elsewhere
+    return facts

@@ -1,0 +1,68 @@
+"""Isolation level `inline`: the method runs in our own process and main thread, for debugging.
+
+A debugger and print statements work; nothing is isolated, limited or captured, and the records say
+`inline` and are never ranked.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from harness.candidate.channel import Channel, pair
+from harness.isolation.forkserver import Exit
+
+T = TypeVar("T")
+
+
+class InlineProcess:
+    """Our own process, seen as if it were a method's."""
+
+    def __init__(self) -> None:
+        ours, theirs = pair()
+        self.pid = os.getpid()
+        self.channel = Channel(ours, trusting=False)
+        self.theirs = Channel(theirs, trusting=True)
+        self._done = threading.Event()
+        self._cpu_began = time.process_time()
+
+    def log_fileno(self) -> int:
+        """There is no log: output goes where ours goes."""
+        return -1
+
+    def read_log(self) -> bytes:
+        """Nothing."""
+        return b""
+
+    def signal(self, number: int) -> None:
+        """Nothing: we do not kill ourselves; Ctrl-C does."""
+
+    def ended(self, timeout: float | None) -> Exit | None:
+        """The end of the conversation, with our own process' peak memory."""
+        if not self._done.wait(timeout):
+            return None
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        cpu_seconds = time.process_time() - self._cpu_began
+        return Exit(0, None, cpu_seconds, usage.ru_maxrss * 1024)
+
+    def excess(self) -> None:
+        """Nothing: it has no share of its own."""
+
+    def lead(self, proctor: Callable[[], T]) -> T:
+        """Run `proctor` in a thread and the method here, until both are done."""
+        from harness.candidate import candidate
+
+        results: list[T] = []
+        thread = threading.Thread(target=lambda: results.append(proctor()), daemon=True)
+        thread.start()
+        try:
+            candidate.serve(self.theirs)
+        finally:
+            self.theirs.close()
+            self._done.set()
+            thread.join()
+        return results[0]

@@ -1,0 +1,387 @@
+"""The local engine: runs on this machine, up to `jobs` method processes at a time.
+
+One thread per running process does the proctor's waiting; the caller's thread stays free for
+progress and Ctrl-C. Another engine (several machines) needs the same one method, `run`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import functools
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from harness.candidate.channel import ChannelError
+from harness.candidate.loading import check_description
+from harness.contract import Scenario
+from harness.engines import repetition
+from harness.engines.crowd import Crowd
+from harness.engines.inline import InlineProcess
+from harness.engines.supervisor import StoppedError, Supervisor
+from harness.errors import HeldoutError, RunFailure
+from harness.isolation import sandbox
+from harness.isolation.forkserver import ServerEndedError
+from harness.metering import counters as hardware_counters
+from harness.metering import machine
+from harness.metering.counters import Counter, idle_watts
+from harness.metering.energy import HardwareModel, Probe, measured
+from harness.proctor import targets
+from harness.proctor.conversation import Conversation
+from harness.proctor.exam import Exam, Exams
+from harness.proctor.proctor import Outcome, examine
+from harness.proctor.weights import warm_up
+from harness.records.record import Cost, Failure, Isolation, Record, RunSpec, Selection
+from harness.records.store import Store, WriteError
+
+DESCRIBE_SECONDS = 120.0  # to import a method's file, large libraries included
+LEAVING_SECONDS = 1.0  # that workers get on Ctrl-C to clean up; a data set may be loading
+DESCRIBE_BYTES = 8 << 30  # of memory, for the same
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run to be done, with what is needed beside its specification."""
+
+    spec: RunSpec
+    scenario: Scenario
+    target: str  # the method, as the method's process imports it
+    budget_standard: bool
+    selection: Selection | None = None
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something a progress display wants to know."""
+
+    kind: Literal["started", "finished", "error"]
+    job: Job
+    record: Record | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `run` did."""
+
+    records: Mapping[str, Record]  # by key
+    errors: Sequence[str]  # harness or suite trouble: those runs have no record
+
+
+_Events = queue.SimpleQueue[Event | None | KeyboardInterrupt]
+"""What workers tell the main thread; None at a worker's end."""
+
+
+class LocalEngine:
+    """Starts and supervises method processes. Use as a context manager."""
+
+    def __init__(
+        self,
+        jobs: int,
+        threads: int = 1,
+        *,
+        counters: Sequence[Counter] | None = None,
+        idle_seconds: float = 10.0,
+    ) -> None:
+        """Nothing is started before it is needed.
+
+        `counters`: None for those that this machine has. `idle_seconds`: how long its idle power
+        is measured before and after each run that they measure.
+        """
+        self._counters = hardware_counters.find() if counters is None else tuple(counters)
+        self._idle_seconds = idle_seconds
+        self._crowd = Crowd()
+        self._jobs = jobs
+        self._supervisor = Supervisor(threads)
+        self._probe: Probe | None = None
+        self._exams = Exams()
+        self._unwritable = threading.Event()  # the results folder takes no more records
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> LocalEngine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._supervisor.close()
+        if self._probe is not None:
+            self._probe.close()
+
+    def describe(self, target: str, isolation: Isolation | None = None) -> dict[str, Any]:
+        """What a method declares (`candidate.loading.describe`), asked in a process of its own.
+
+        Asking runs the file, so the process is as confined as its runs will be; by default as
+        this machine allows.
+        """
+        level = isolation or sandbox.strongest()
+        with self._supervisor.child(DESCRIBE_BYTES, level, (target,)) as child:
+            talk = Conversation(child, DESCRIBE_SECONDS)
+            talk.doing = "its import"
+            try:
+                told = talk.ask("describe", {"target": target}, kind="described", max_bytes=0).data
+                check_description(told)
+            except (RunFailure, ChannelError) as error:
+                raise HeldoutError(
+                    f"{target} could not be imported: {error}; try: python -c 'import ...' by hand"
+                ) from error
+            hinted = [sandbox.hinted(text, child.isolation) for text in told["errors"]]
+            return {**told, "errors": hinted}
+
+    def confine(self) -> None:
+        """Make a sandbox that runs nothing; HeldoutError where it cannot be made."""
+        with self._supervisor.child(None, "sandbox"):
+            pass
+
+    def accelerators(self) -> str:
+        """The names of the CUDA devices that torch finds; empty if none."""
+        with self._supervisor.child(None) as child:
+            child.channel.send("accelerators")
+            reply = child.channel.receive(max_bytes=0)
+        return ", ".join(reply.data["names"]) if reply else ""
+
+    def hardware(self) -> HardwareModel:
+        """What is known of this machine's energy."""
+        with self._lock:
+            if self._probe is None:
+                self._probe = Probe()
+        return self._probe.model()
+
+    def run(self, jobs: Sequence[Job], store: Store, notify: Callable[[Event], None]) -> Report:
+        """Do every job, storing each record as it comes; `notify` is called in this thread.
+
+        On KeyboardInterrupt the running processes are killed, what finished is kept, and the
+        interrupt goes on to the caller.
+        """
+        with self._lock:
+            self._probe = self._probe or Probe()  # asks beside the first runs
+        waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        events: _Events = queue.SimpleQueue()
+        for job in jobs:
+            waiting.put(job)
+        inline = [job for job in jobs if job.spec.isolation == "inline"]
+        if inline:
+            return self._run_inline(inline, store, notify)
+        threads = [
+            threading.Thread(target=self._work, args=(waiting, events, store), daemon=True)
+            for _ in range(min(self._jobs, len(jobs)))
+        ]
+        records: dict[str, Record] = {}
+        errors: list[str] = []
+        alive = len(threads)
+        try:
+            for thread in threads:
+                thread.start()
+            with _interrupts(events):
+                while alive:
+                    event = events.get()
+                    if isinstance(event, BaseException):
+                        raise event
+                    if event is None:
+                        alive -= 1
+                        continue
+                    if event.record is not None:
+                        records[event.record.key] = event.record
+                    if event.error:
+                        errors.append(event.error)
+                    notify(event)
+        except BaseException:
+            self._supervisor.stop()
+            raise
+        finally:
+            until = time.monotonic() + LEAVING_SECONDS
+            for thread in threads:
+                thread.join(max(0.0, until - time.monotonic()))
+        return Report(records, errors)
+
+    def _run_inline(
+        self, jobs: Sequence[Job], store: Store, notify: Callable[[Event], None]
+    ) -> Report:
+        records: dict[str, Record] = {}
+        for job in jobs:
+            notify(Event("started", job))
+            exam = self._exams.get(job.scenario, job.spec.side, job.spec.seed)
+            process = InlineProcess()
+            began = _now()
+            outcome = process.lead(
+                lambda p=process, e=exam, j=job: examine(j.spec, e, j.target, p)  # type: ignore[misc]
+            )
+            outcome = replace(outcome, isolation="inline")
+            record = self._record(job, outcome, began)
+            store.put(record)
+            records[record.key] = record
+            notify(Event("finished", job, record))
+        return Report(records, [])
+
+    def _work(
+        self,
+        waiting: queue.SimpleQueue[Job],
+        events: _Events,
+        store: Store,
+    ) -> None:
+        """One worker: take a job, do it, until none is left or we are stopping."""
+        try:
+            while not (self._supervisor.stopping or self._unwritable.is_set()):
+                try:
+                    job = waiting.get_nowait()
+                except queue.Empty:
+                    return
+                try:
+                    events.put(self._do(job, events, store))
+                except StoppedError:
+                    return
+                except HeldoutError as error:
+                    events.put(Event("error", job, error=f"{job.spec.label}: {error}"))
+                    if isinstance(error, WriteError):
+                        self._unwritable.set()
+                except Exception as error:  # a suite's own code, or ours: never the other runs
+                    text = f"{job.spec.label}: could not be judged: {type(error).__name__}: {error}"
+                    events.put(Event("error", job, error=text))
+        finally:
+            events.put(None)
+
+    def _do(self, job: Job, events: _Events, store: Store) -> Event:
+        done = store.get(job.spec)  # another process may have been quicker
+        if done is not None:
+            return Event("finished", job, done)
+        exam = self._exams.get(job.scenario, job.spec.side, job.spec.seed)
+        warm_up(job.scenario)
+        events.put(Event("started", job))
+        began = _now()
+        try:
+            outcome = self._all_passes(job, exam)
+        except ServerEndedError as error:  # no fault of the run's, as it seems
+            if not error.had_worked:
+                raise
+            outcome = self._once_more(job, exam)
+        record = self._record(job, outcome, began)
+        if not store.put(record):
+            record = store.get(job.spec) or record
+        return Event("finished", job, record)
+
+    def _once_more(self, job: Job, exam: Exam) -> Outcome:
+        """The same after the fork server has died, with a server of its own.
+
+        Without a sandbox a method can kill it; the others that had the same one are innocent.
+        """
+        try:
+            return self._all_passes(job, exam, apart=True)
+        except ServerEndedError:
+            if job.spec.isolation == "sandbox":
+                raise
+        words = "the fork server died twice under this run; a method leaves other processes alone"
+        return Outcome(Cost(), failure=Failure("killed", words, ""))
+
+    def _all_passes(self, job: Job, exam: Exam, *, apart: bool = False) -> Outcome:
+        """The run, and what further passes over it add where the scenario is about cost."""
+        scenario, one_pass = job.scenario, functools.partial(self._one_pass, job, exam, apart)
+        if job.spec.phase == "tuning" or not (scenario.window_seconds or scenario.flops):
+            with self._crowd.beside():
+                return one_pass()
+        with self._alone() as counters:
+            before = self._idle_watts(counters)
+            first = one_pass(counters=counters)
+            count = repetition.wanted(first, scenario.window_seconds)
+            repeated = [one_pass(counters=counters) for _ in range(count)]
+            outcome = repetition.with_repetitions(first, repeated)
+            after = self._idle_watts(counters)
+        cost = measured(outcome.cost, before, after, job.spec.device)
+        if cost is None:
+            outcome = repetition.without_joules(outcome)
+        else:
+            outcome = replace(outcome, cost=cost)
+        if scenario.flops and outcome.failure is None:
+            with self._crowd.beside():
+                counted = one_pass(count_flops=True)
+            outcome = repetition.with_flops(outcome, counted)
+        return outcome
+
+    def _one_pass(self, job: Job, exam: Exam, apart: bool, **how: Any) -> Outcome:
+        spec = job.spec
+        memory = spec.budget["memory_bytes"] if spec.device == "cpu" else None
+        code = (job.target, *exam.code)
+        grants: dict[str, Any] = {
+            "folders": exam.folders,
+            "device": spec.device,
+            "apart": apart,
+            "processes": not job.scenario.window_seconds,  # the clock of costs sees one process
+        }
+        with self._supervisor.child(memory, spec.isolation, code, **grants) as child:
+            outcome = examine(spec, exam, job.target, child, **how)
+            outcome = replace(outcome, isolation=child.isolation)
+        if failure := outcome.failure:
+            reason = sandbox.hinted(failure.reason, outcome.isolation)
+            outcome = replace(outcome, failure=replace(failure, reason=reason))
+        return outcome
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[Sequence[Counter]]:
+        """The machine's energy counters; where there are any, nobody else runs meanwhile."""
+        if not self._counters:
+            with self._crowd.beside():
+                yield ()
+            return
+        with self._crowd.alone():
+            yield self._counters
+
+    def _idle_watts(self, counters: Sequence[Counter]) -> dict[str, float]:
+        return idle_watts(counters, self._idle_seconds) if counters else {}
+
+    def _record(self, job: Job, outcome: Outcome, started_at: str) -> Record:
+        spec, metric, model = job.spec, job.scenario.metric, self.hardware()
+        outcome = repetition.with_energy(outcome, model.joules_per_cpu_second(spec.device))
+        cost = outcome.cost
+        if cost.energy_provenance != "measured":
+            cost = model.estimated(cost, spec.device)
+        cost = replace(cost, contended=repetition.contended(cost, spec.threads))
+        reached = targets.costs(
+            outcome.curve, job.scenario.targets, higher_is_better=metric.higher_is_better
+        )
+        return Record(
+            spec=spec,
+            tier=job.scenario.tier,
+            budget_standard=job.budget_standard,
+            status="failed" if outcome.failure else "ok",
+            metric=metric.name,
+            metric_unit=metric.unit,
+            higher_is_better=metric.higher_is_better,
+            metric_floor=metric.floor,
+            machine=machine.this_machine(),
+            started_at=started_at,
+            isolation=outcome.isolation,
+            cost=cost,
+            score=None if outcome.failure else outcome.metrics[metric.name],
+            metrics={} if outcome.failure else {**outcome.metrics, **reached},
+            quality_matrix=outcome.quality_matrix,
+            untrained_quality=outcome.untrained_quality,
+            curve=outcome.curve,
+            predictions=outcome.predictions,
+            parameters=outcome.parameters,
+            weights_sha256=outcome.weights_sha256,
+            selection=job.selection,
+            failure=outcome.failure,
+        )
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+@contextlib.contextmanager
+def _interrupts(events: _Events) -> Iterator[None]:
+    """Ctrl-C as an event: an exception that a signal raises can be lost in code that may not raise.
+
+    Destructors are such code. Handlers of other programs are left alone.
+    """
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, lambda *_: events.put(KeyboardInterrupt()))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

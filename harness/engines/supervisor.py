@@ -1,0 +1,134 @@
+"""Method processes in use: started through one fork server, which is replaced if it dies.
+
+The server may be killed by the system or by a person; no run is to blame, so none gets a record for
+it. A run that bubblewrap confines has a server of its own, and so has one that is made again. All
+processes end together when we stop.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+
+from harness.isolation import sandbox
+from harness.isolation.forkserver import Child, ForkServer, ServerEndedError
+from harness.isolation.runfolder import RunFolder, Sources
+from harness.isolation.sandbox import Grant
+from harness.isolation.workfolder import sweep
+from harness.records.record import Isolation
+
+
+class StoppedError(Exception):
+    """We are leaving: the run at hand was not finished and has no record."""
+
+
+class Supervisor:
+    """Starts method processes and ends them. Threads may share it."""
+
+    def __init__(self, threads: int) -> None:
+        """Nothing is started before it is needed; each process computes with `threads`."""
+        self._threads = threads
+        self._server: ForkServer | None = None
+        self._sources = Sources()
+        self._apart: set[ForkServer] = set()  # each for one run
+        self._active: set[Child] = set()
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether everything is being killed."""
+        return self._stopping.is_set()
+
+    @contextlib.contextmanager
+    def child(
+        self,
+        memory_bytes: int | None,
+        isolation: Isolation = "process",
+        code: Sequence[str] = (),
+        folders: Sequence[str] = (),
+        device: str = "cpu",
+        processes: bool = True,
+        apart: bool = False,
+    ) -> Iterator[Child]:
+        """A new process; in a sandbox it may read the sources of `code`, and `folders`.
+
+        With `apart` nobody else has the same fork server.
+
+        At the end raises StoppedError if it was we who killed it, ServerEndedError if the server
+        died under it: what came of the run then says nothing about the method.
+        """
+        with contextlib.ExitStack() as stack:
+            grant = None
+            if isolation == "sandbox":
+                folder = RunFolder(self._sources, code, folders, device, processes=processes)
+                grant = stack.enter_context(folder)
+            server = stack.enter_context(self._ready(grant, apart))
+            child = server.spawn(memory_bytes, grant)
+            stack.callback(child.close)
+            with self._lock:
+                self._active.add(child)
+            try:
+                if self.stopping:
+                    raise StoppedError
+                yield child
+            finally:
+                with self._lock:
+                    self._active.discard(child)
+            if child.orphaned:
+                raise server.ended()
+        if self.stopping:
+            raise StoppedError
+
+    def stop(self) -> None:
+        """Kill what runs, and the server, so that nobody waits for it."""
+        self._stopping.set()
+        with self._lock:
+            for child in self._active:
+                child.signal(signal.SIGKILL)
+            for server in (self._server, *self._apart):
+                if server is not None:
+                    server.kill()
+
+    def close(self) -> None:
+        """End the server and every process that it still has."""
+        if self._server is not None:
+            self._server.close()
+
+    @contextlib.contextmanager
+    def _ready(self, grant: Grant | None, apart: bool) -> Iterator[ForkServer]:
+        """A server to start a process with; one that turns out to have died is discarded."""
+        behind = sandbox.wall(grant) if grant and sandbox.mechanism() == "bubblewrap" else []
+        own = apart or bool(behind)
+        with self._lock:
+            if self.stopping:
+                raise StoppedError
+            if own:
+                server = ForkServer(self._threads, behind)
+                self._apart.add(server)
+            else:
+                if self._server is None:
+                    sweep()
+                    self._server = ForkServer(self._threads)
+                server = self._server
+        try:
+            yield server
+        except ServerEndedError:
+            if self.stopping:
+                raise StoppedError from None
+            self._discard(server)
+            raise
+        finally:
+            if own:
+                with self._lock:
+                    self._apart.discard(server)
+                server.close()
+
+    def _discard(self, server: ForkServer) -> None:
+        """Have a new server for the next process; one that never worked would never do so."""
+        with self._lock:
+            if self._server is server and server.has_worked:
+                server.close()
+                self._server = None

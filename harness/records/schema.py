@@ -1,0 +1,265 @@
+"""How a record looks in Parquet: one explicit, versioned schema, and the way there and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from harness.contract import Point
+from harness.fingerprint import digest
+from harness.records.record import (
+    Cost,
+    Failure,
+    Machine,
+    Prediction,
+    Record,
+    RunSpec,
+    Selection,
+    TuningCost,
+)
+
+VERSION = 1
+VERSION_KEY = b"heldout.schema_version"
+
+_TEXT, _REAL, _INT, _FLAG = pa.string(), pa.float64(), pa.int64(), pa.bool_()
+
+CURVE = pa.list_(
+    pa.struct(
+        [
+            pa.field("experience", pa.int32()),
+            pa.field("samples_seen", _INT),
+            pa.field("train_seconds", _REAL),
+            pa.field("train_cpu_seconds", _REAL),
+            pa.field("quality", _REAL),
+            pa.field("constraint_met", _FLAG),
+            pa.field("measures", pa.map_(_TEXT, _REAL)),
+            pa.field("train_flops", _INT),
+            pa.field("train_joules", _REAL),
+        ]
+    )
+)
+PREDICTIONS = pa.list_(
+    pa.struct(
+        [
+            pa.field("experience", pa.int32()),
+            pa.field("test", pa.int32()),
+            pa.field("shape", pa.list_(pa.int32())),
+            pa.field("integers", pa.list_(_INT)),
+            pa.field("reals", pa.list_(pa.float64())),
+        ]
+    )
+)
+
+_FIELDS: list[tuple[str, pa.DataType, bool]] = [
+    # what the run is: (column, type, may be null)
+    ("key", _TEXT, False),
+    ("suite", _TEXT, False),
+    ("scenario", _TEXT, False),
+    ("scenario_version", pa.int32(), False),
+    ("scenario_hash", _TEXT, False),
+    ("tier", _TEXT, False),
+    ("side", _TEXT, False),
+    ("data_fingerprint", _TEXT, False),
+    ("method", _TEXT, False),
+    ("method_hash", _TEXT, False),
+    ("setting", _TEXT, False),  # JSON
+    ("phase", _TEXT, False),
+    ("protocol", _TEXT, False),
+    ("trial", pa.int32(), True),
+    ("seed", _INT, False),
+    ("budget", _TEXT, False),  # JSON
+    ("budget_standard", _FLAG, False),
+    ("threads", pa.int32(), False),
+    ("device", _TEXT, False),
+    ("libraries", _TEXT, False),  # JSON
+    # what came of it
+    ("status", _TEXT, False),
+    ("failure_kind", _TEXT, True),
+    ("failure_reason", _TEXT, True),
+    ("failure_log", _TEXT, True),
+    ("metric", _TEXT, False),
+    ("metric_unit", _TEXT, False),
+    ("higher_is_better", _FLAG, False),
+    ("metric_floor", _REAL, False),
+    ("score", _REAL, True),
+    ("metrics", pa.map_(_TEXT, _REAL), False),
+    ("quality_matrix", pa.list_(pa.list_(_REAL)), False),
+    ("untrained_quality", pa.list_(_REAL), True),
+    ("curve", CURVE, False),
+    ("predictions", PREDICTIONS, False),
+    ("parameters", _INT, True),
+    ("weights_sha256", _TEXT, True),
+    # what it cost
+    ("wall_seconds", _REAL, True),
+    ("cpu_seconds", _REAL, True),
+    ("train_seconds", _REAL, True),
+    ("train_cpu_seconds", _REAL, True),
+    ("predict_seconds", _REAL, True),
+    ("predict_cpu_seconds", _REAL, True),
+    ("peak_memory_bytes", _INT, True),
+    ("start_memory_bytes", _INT, True),
+    ("samples_seen", _INT, True),
+    ("samples_read", _INT, True),
+    ("spent", pa.map_(_TEXT, _INT), False),
+    ("overrun_seconds", _REAL, True),
+    ("train_flops", _INT, True),
+    ("predict_flops", _INT, True),
+    ("repetitions", pa.int32(), False),
+    ("contended", _FLAG, True),
+    ("energy_joules", _REAL, True),
+    ("energy_net_joules", _REAL, True),
+    ("energy_idle_watts", _REAL, True),
+    ("energy_components", pa.map_(_TEXT, _REAL), False),
+    ("energy_provenance", _TEXT, False),
+    ("energy_detail", _TEXT, False),
+    # what chose its setting, and what that cost
+    ("selection_id", _TEXT, True),
+    ("selection", _TEXT, True),  # JSON
+    ("tuning_runs", pa.int32(), True),
+    ("tuning_failed_runs", pa.int32(), True),
+    ("tuning_seconds", _REAL, True),
+    ("tuning_cpu_seconds", _REAL, True),
+    ("tuning_energy_joules", _REAL, True),
+    ("tuning_energy_provenance", _TEXT, True),
+    ("tuning_samples", _INT, True),
+    # where and how it ran
+    ("isolation", _TEXT, False),
+    ("host", _TEXT, False),
+    ("cpu", _TEXT, False),
+    ("platform", _TEXT, False),
+    ("python", _TEXT, False),
+    ("heldout", _TEXT, False),
+    ("git_commit", _TEXT, True),
+    ("git_dirty", _FLAG, True),
+    ("started_at", _TEXT, False),
+    ("digest", _TEXT, False),  # of all other columns: a changed value is noticed
+]
+
+SCHEMA = pa.schema(
+    [pa.field(name, kind, nullable=nullable) for name, kind, nullable in _FIELDS],
+    metadata={VERSION_KEY: str(VERSION).encode()},
+)
+BULKY = ("predictions", "failure_log")
+"""Columns left out of the cache: read from the run's own file when they are wanted."""
+
+_SPEC = [f.name for f in dataclasses.fields(RunSpec)]
+_COST = [f.name for f in dataclasses.fields(Cost)]
+_MACHINE = [f.name for f in dataclasses.fields(Machine)]
+_MAPS = ("spent", "energy_components")
+_JSON = ("setting", "budget", "libraries")
+
+
+def to_row(record: Record) -> dict[str, Any]:
+    """The record as one row: column name -> plain value, digest included."""
+    selection, failure = record.selection, record.failure
+    row: dict[str, Any] = {"key": record.key}
+    row |= {name: getattr(record.spec, name) for name in _SPEC}
+    row |= {name: json.dumps(dict(row[name]), sort_keys=True) for name in _JSON}
+    row |= {name: getattr(record.machine, name) for name in _MACHINE}
+    row |= {name: getattr(record.cost, name) for name in _COST}
+    for name in _MAPS:
+        row[name] = sorted(row[name].items())
+    for name in ("tier", "budget_standard", "status", "metric", "metric_unit", "higher_is_better",
+                 "metric_floor", "score", "parameters", "weights_sha256", "isolation",
+                 "started_at"):  # fmt: skip
+        row[name] = getattr(record, name)
+    row["metrics"] = sorted(record.metrics.items())
+    row["quality_matrix"] = [list(line) for line in record.quality_matrix]
+    row["untrained_quality"] = (
+        None if record.untrained_quality is None else list(record.untrained_quality)
+    )
+    row["curve"] = [vars(p) | {"measures": sorted(p.measures.items())} for p in record.curve]
+    row["predictions"] = [vars(prediction) for prediction in record.predictions]
+    row["failure_kind"] = failure.kind if failure else None
+    row["failure_reason"] = _valid(failure.reason) if failure else None
+    row["failure_log"] = _valid(failure.log) if failure else None
+    row["selection_id"] = selection.id if selection else None
+    row["selection"] = _selection_json(selection) if selection else None
+    for name in ("runs", "failed_runs", "seconds", "cpu_seconds", "energy_joules",
+                 "energy_provenance", "samples"):  # fmt: skip
+        row[f"tuning_{name}"] = getattr(selection.cost, name) if selection else None
+    row["digest"] = ""
+    (row,) = pa.Table.from_pylist([row], schema=SCHEMA).to_pylist()  # as a reader will see it
+    return row | {"digest": row_digest(row)}
+
+
+def _valid(text: str) -> str:
+    """The text without lone surrogates, which odd file names bring along and UTF-8 cannot hold."""
+    return text.encode(errors="replace").decode()
+
+
+def row_digest(row: Mapping[str, Any]) -> str:
+    """SHA-256 of every column except the digest itself."""
+    return digest({name: row[name] for name, _, _ in _FIELDS if name != "digest"})
+
+
+def from_row(row: Mapping[str, Any]) -> Record:
+    """The record behind one row, as `to_row` or a Parquet reader gives it."""
+    spec = {name: row[name] for name in _SPEC}
+    spec |= {name: json.loads(row[name]) for name in _JSON}
+    cost = {name: row[name] for name in _COST} | {name: dict(row[name]) for name in _MAPS}
+    failure = None
+    if row["failure_kind"] is not None:
+        failure = Failure(row["failure_kind"], row["failure_reason"], row.get("failure_log") or "")
+    untrained = row["untrained_quality"]
+    return Record(
+        spec=RunSpec(**spec),
+        tier=row["tier"],
+        budget_standard=row["budget_standard"],
+        status=row["status"],
+        metric=row["metric"],
+        metric_unit=row["metric_unit"],
+        higher_is_better=row["higher_is_better"],
+        metric_floor=row["metric_floor"],
+        machine=Machine(**{name: row[name] for name in _MACHINE}),
+        started_at=row["started_at"],
+        isolation=row["isolation"],
+        cost=Cost(**cost),
+        score=row["score"],
+        metrics=dict(row["metrics"]),
+        quality_matrix=tuple(tuple(line) for line in row["quality_matrix"]),
+        untrained_quality=None if untrained is None else tuple(untrained),
+        curve=tuple(Point(**p | {"measures": dict(p["measures"])}) for p in row["curve"]),
+        predictions=tuple(_prediction(p) for p in row.get("predictions") or ()),
+        parameters=row["parameters"],
+        weights_sha256=row["weights_sha256"],
+        selection=selection_from_json(row["selection"]) if row["selection"] else None,
+        failure=failure,
+    )
+
+
+def _selection_json(selection: Selection) -> str:
+    stated = dataclasses.asdict(selection)
+    if selection.evaluation_seeds is None:
+        del stated["evaluation_seeds"]  # records from before it was kept stay as they are
+    return json.dumps(stated, sort_keys=True)
+
+
+def selection_from_json(text: str) -> Selection:
+    """The selection stored in an evaluation record."""
+    data = json.loads(text)
+    return Selection(
+        **data
+        | {
+            "tuning_seeds": tuple(data["tuning_seeds"]),
+            "tuning_keys": tuple(data["tuning_keys"]),
+            "cost": TuningCost(**data["cost"]),
+        }
+    )
+
+
+def _prediction(row: Mapping[str, Any]) -> Prediction:
+    def flat(values: Any) -> Any:
+        return None if values is None else tuple(values)
+
+    return Prediction(
+        row["experience"],
+        row["test"],
+        tuple(row["shape"]),
+        flat(row["integers"]),
+        flat(row["reals"]),
+    )

@@ -1,0 +1,297 @@
+"""Records: which stored runs stand for which method on which scenario. Decides, computes nothing.
+
+A row of the table ends up in one of these places:
+- *current*: an evaluation run of the newest edition of its scenario and its method;
+- *stale*: an evaluation run of an older scenario, older data or older method source;
+- *superseded*: current source, but another setting or environment than the newest;
+- not an evaluation run: it only makes the method known, so that "not run" can be said of it.
+
+Whether a current run may be ranked is `Entry.unranked`'s to say.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from leaderboard.statistics import MINIMUM_SEEDS
+
+RANKED_PROTOCOL = "heldout"
+BOUND = "bound"
+"""Why a method is not ranked that has more than its rivals."""
+DEBUGGING_ISOLATION = "inline"
+
+Item = TypeVar("Item")
+Key = TypeVar("Key", bound=Any)
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Problem:
+    """What a scenario was when a run was made. Runs of two problems are never compared."""
+
+    scenario_hash: str
+    data_fingerprint: str
+    scenario_version: int
+    tier: str
+    metric: str
+    metric_unit: str
+    higher_is_better: bool
+    metric_floor: float
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One evaluation run, as far as a page needs it. None means not measured."""
+
+    problem: Problem
+    key: str
+    suite: str
+    scenario: str
+    method: str
+    method_hash: str
+    setting: str  # JSON, as stored
+    protocol: str
+    seed: int
+    budget: str  # JSON, as stored
+    budget_standard: bool
+    threads: int
+    device: str
+    libraries: str  # JSON, as stored
+    status: str
+    failure_kind: str | None
+    failure_reason: str | None
+    score: float | None
+    metrics: tuple[tuple[str, float], ...]
+    train_seconds: float | None
+    contended: bool | None  # whether training was held up, see harness/engines/repetition.py
+    peak_memory_bytes: int | None
+    energy_joules: float | None
+    energy_provenance: str
+    tuning_runs: int | None
+    tuning_failed_runs: int | None
+    tuning_seconds: float | None
+    tuning_energy_joules: float | None
+    tuning_energy_provenance: str | None
+    trials: int | None  # settings that its tuning tried
+    isolation: str
+    started_at: str
+
+    @property
+    def failed(self) -> bool:
+        """Whether the run has no usable score, whatever it says of itself."""
+        return self.status != "ok" or self.score is None or not math.isfinite(self.score)
+
+    @property
+    def value(self) -> float:
+        """The score that counts: a failed run counts as the metric's floor."""
+        return self.problem.metric_floor if self.failed or self.score is None else self.score
+
+    @property
+    def environment(self) -> tuple[str, int, str, str]:
+        """What else may change an outcome and must not be mixed in one mean."""
+        return self.setting, self.threads, self.device, self.libraries
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What one method showed on one scenario under one protocol: one line of a table."""
+
+    method: str
+    protocol: str
+    debugging: bool  # ran in the harness' own process, where labels are within reach
+    own_budget: str  # the budget as JSON where it is not the scenario's own, else ""
+    runs: tuple[Run, ...] = ()  # current ones, by seed
+    stale: int = 0
+    superseded: int = 0
+    repeats: tuple[tuple[Run, ...], ...] = ()  # the same setting in other environments, by seed
+    bound: bool = False  # whether the frozen constants say that it has more than its rivals
+
+    @property
+    def unranked(self) -> str:
+        """Why the entry gets no rank, in words; "" where it gets one."""
+        if not self.runs:
+            return "stale" if self.stale else "not run"
+        if self.protocol != RANKED_PROTOCOL:
+            return self.protocol or "no protocol"
+        if self.debugging:
+            return "debugging"
+        if self.own_budget:
+            return "own budget"
+        if len(self.runs) < MINIMUM_SEEDS:
+            return f"fewer than {MINIMUM_SEEDS} seeds"
+        if not all(math.isfinite(run.value) for run in self.runs):
+            return "failed, and the metric has no floor"
+        return BOUND if self.bound else ""
+
+    @property
+    def failures(self) -> tuple[Run, ...]:
+        """The current runs without a usable score."""
+        return tuple(run for run in self.runs if run.failed)
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One problem of a suite and every method's entry on it, the missing ones included."""
+
+    suite: str
+    name: str
+    problem: Problem | None  # None: no evaluation run yet
+    entries: tuple[Entry, ...]
+
+    @property
+    def id(self) -> str:
+        """The scenario's full name."""
+        return f"{self.suite}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """A family of scenarios and the methods that any run in it names."""
+
+    name: str
+    scenarios: tuple[Scenario, ...]
+    methods: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DamagedFile:
+    """A results file that could not be read; its path is relative to the results folder."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """Everything the leaderboard knows of a results folder."""
+
+    suites: tuple[Suite, ...]
+    damaged: tuple[DamagedFile, ...]
+    runs: int  # readable rows of any phase
+
+
+_PROBLEM = [f.name for f in dataclasses.fields(Problem)]
+_OTHER = ("problem", "metrics", "trials")
+_RUN = [f.name for f in dataclasses.fields(Run) if f.name not in _OTHER]
+_NAMES = [*_PROBLEM, *_RUN, "metrics"]
+
+
+def read(table: pa.Table, damaged: Iterable[DamagedFile] = ()) -> Board:
+    """The board of all rows; the order of rows and files does not matter."""
+    known: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for name in table.group_by(["suite", "scenario", "method"]).aggregate([]).to_pylist():
+        known[name["suite"]][name["scenario"]].add(name["method"])
+    runs = _group(_evaluation_runs(table), lambda run: (run.suite, run.scenario))
+    suites = []
+    for suite, scenarios in sorted(known.items()):
+        methods = tuple(sorted(set().union(*scenarios.values())))
+        built = [_scenario(suite, s, runs.get((suite, s), []), methods) for s in scenarios]
+        suites.append(Suite(suite, tuple(sorted(built, key=_place)), methods))
+    files = sorted(damaged, key=lambda file: (file.path, file.reason))
+    return Board(tuple(suites), tuple(files), table.num_rows)
+
+
+def _place(scenario: Scenario) -> tuple[bool, str, str]:
+    """Sorting: evaluated scenarios first, then by tier, then by name."""
+    tier = scenario.problem.tier if scenario.problem else ""
+    return scenario.problem is None, tier, scenario.name
+
+
+def _evaluation_runs(table: pa.Table) -> list[Run]:
+    rows = table.filter(pc.equal(table["phase"], "evaluation"))
+    columns = [*(rows[name].to_pylist() for name in _NAMES), _trials(rows["selection"])]
+    names = [*_NAMES, "trials"]
+    return [_run(dict(zip(names, values, strict=True))) for values in zip(*columns, strict=True)]
+
+
+def _trials(selections: pa.ChunkedArray) -> list[int | None]:
+    """Per run: how many settings its tuning tried; a selection is parsed once for all its runs."""
+    coded = selections.combine_chunks().dictionary_encode()
+    counts = [json_object(text).get("trials") for text in coded.dictionary.to_pylist()]
+    known = [n if isinstance(n, int) and n is not True and n > 0 else None for n in counts]
+    return [None if i is None else known[i] for i in coded.indices.to_pylist()]
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """A JSON object as stored, e.g. a setting; empty where it is none."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _run(row: dict[str, Any]) -> Run:
+    return Run(
+        problem=Problem(**{name: row[name] for name in _PROBLEM}),
+        metrics=tuple(sorted(row["metrics"])),
+        trials=row["trials"],
+        **{name: row[name] for name in _RUN},
+    )
+
+
+def _scenario(suite: str, name: str, runs: Sequence[Run], methods: Iterable[str]) -> Scenario:
+    """The newest problem decides; a debugging run does not get to say which that is."""
+    problem = None
+    if runs:
+        real = [run for run in runs if run.isolation != DEBUGGING_ISOLATION]
+        problem = _newest(real or runs, lambda run: run.problem)
+    entries = [_entry(problem, group) for group in _group(runs, _line).values()]
+    missing = set(methods) - {entry.method for entry in entries}
+    entries += [Entry(method, RANKED_PROTOCOL, False, "") for method in missing]
+    entries.sort(key=lambda e: (e.method, e.protocol, e.debugging, e.own_budget))
+    return Scenario(suite, name, problem, tuple(entries))
+
+
+def _line(run: Run) -> tuple[str, str, bool, str]:
+    """What sets two lines of a table apart."""
+    own_budget = "" if run.budget_standard else run.budget or "{}"
+    return run.method, run.protocol, run.isolation == DEBUGGING_ISOLATION, own_budget
+
+
+def _entry(problem: Problem | None, runs: Sequence[Run]) -> Entry:
+    fresh = [run for run in runs if run.problem == problem]
+    if fresh:
+        source = _newest(fresh, lambda run: run.method_hash)
+        fresh = [run for run in fresh if run.method_hash == source]
+    current: dict[int, Run] = {}
+    repeats: list[dict[int, Run]] = []
+    if fresh:
+        environment = _newest(fresh, lambda run: run.environment)
+        current = _by_seed([run for run in fresh if run.environment == environment])
+        setting = environment[0]
+        others = _group((r for r in fresh if r.setting == setting), lambda run: run.environment)
+        repeats = [_by_seed(others[e]) for e in sorted(others) if e != environment]
+    return Entry(
+        *_line(runs[0]),
+        runs=tuple(current[seed] for seed in sorted(current)),
+        stale=len(runs) - len(fresh),
+        superseded=len(fresh) - len(current),
+        repeats=tuple(tuple(found[seed] for seed in sorted(found)) for found in repeats),
+    )
+
+
+def _by_seed(runs: Iterable[Run]) -> dict[int, Run]:
+    """The newest run of each seed: a seed counted twice would feign precision."""
+    return {run.seed: run for run in sorted(runs, key=lambda run: (run.started_at, run.key))}
+
+
+def _newest(runs: Sequence[Run], key: Callable[[Run], Key]) -> Key:
+    """The key of the group that was started last; among equals the greatest key."""
+    groups = _group(runs, key)
+    return max(groups, key=lambda k: (max(run.started_at for run in groups[k]), k))
+
+
+def _group(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+    groups: dict[Key, list[Item]] = defaultdict(list)
+    for item in items:
+        groups[key(item)].append(item)
+    return dict(groups)

@@ -1,0 +1,42 @@
+"""Lookup: one suite or scenario of a results folder, by the name that a user typed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.errors import HeldoutError, did_you_mean
+from harness.records.reading import read_table
+from leaderboard.standings import anchors, board, standings
+from leaderboard.standings.standings import ScenarioStanding, Standings, SuiteStanding
+
+
+def all_of(results: Path) -> Standings:
+    """The standings of every suite."""
+    table, _ = read_table(results)
+    frozen, _ = anchors.read(results)
+    return standings.of_board(board.read(table), frozen)
+
+
+def suite_of(results: Path, name: str) -> SuiteStanding:
+    """The standing of a suite."""
+    table, _ = read_table(results)
+    frozen, _ = anchors.read(results)
+    known = {suite.name: suite for suite in board.read(table).suites}
+    if name not in known:
+        raise HeldoutError(
+            f"{results} has no run of a suite {name!r}{did_you_mean(name, known)}; "
+            "see: bench results"
+        )
+    return standings.of_suite(known[name], frozen)
+
+
+def scenario_of(standing: SuiteStanding, place: str) -> ScenarioStanding:
+    """The standing of "SUITE/SCENARIO"."""
+    known = {scenario.scenario.name: scenario for scenario in standing.scenarios}
+    name = place.partition("/")[2]
+    if name not in known:
+        raise HeldoutError(
+            f"no evaluation run of a scenario {place!r}{did_you_mean(name, known)}; "
+            f"make some: bench run {place} METHOD"
+        )
+    return known[name]

@@ -1,0 +1,346 @@
+"""Standings: the statistics of a board. Every number a page shows is computed here, once."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from leaderboard import statistics
+from leaderboard.standings.anchors import Anchor, Anchors
+from leaderboard.standings.board import Board, DamagedFile, Entry, Problem, Run, Scenario, Suite
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean over runs, with its interval where it has one."""
+
+    mean: float
+    half_width: float | None  # of the 95 % t interval
+    why_none: str  # "no seed variance", "too few seeds", or "" where there is an interval
+    known: int  # runs that gave a number
+    of: int  # runs that could have
+
+
+@dataclass(frozen=True, slots=True)
+class Energy:
+    """Training energy of the runs that share a provenance; other provenances stand apart."""
+
+    joules: float  # mean over `runs`
+    provenance: str  # "measured", "estimated" or "constant"
+    runs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """What choosing the setting cost."""
+
+    runs: int
+    failed_runs: int
+    seconds: float | None
+    energy_joules: float | None
+    energy_provenance: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a scenario's table."""
+
+    entry: Entry
+    ranks: tuple[int, int] | None  # first and last place the tests leave open
+    why_unranked: str
+    score: Estimate | None  # None: nothing current, or a failure without a finite floor
+    tuning: Tuning | None
+    train_seconds: Estimate | None
+    energy: tuple[Energy, ...]
+    energy_missing: int  # successful runs whose energy nobody measured
+    successes: int  # runs that the costs are of
+    peak_memory_bytes: int | None  # the largest of the successful runs
+    isolation: tuple[str, ...]
+    secondary: dict[str, Estimate]
+    gap: Estimate | None = None  # score minus the frozen reference, better being positive
+    lacking: str = ""  # what the method needs and the scenario does not offer
+
+    @property
+    def method(self) -> str:
+        """The method's name, as untrusted as it was stored."""
+        return self.entry.method
+
+    @property
+    def reproduced(self) -> bool:
+        """Whether the same setting came to the same score in another environment.
+
+        As for reported numbers: each mean lies in the other's 95 % interval.
+        """
+        return any(_agree(self.score, repeat) for repeat in self.entry.repeats)
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """Runs of one method on one scenario that failed for the same reason."""
+
+    scenario: str
+    method: str
+    protocol: str
+    kind: str
+    reason: str
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ScenarioStanding:
+    """One table: ranked rows by their first place, then the others."""
+
+    scenario: Scenario
+    problem: Problem
+    rows: tuple[Row, ...]
+    paired: int  # pairs of ranked methods compared seed by seed
+    unpaired: int  # and by Welch's test
+    secondary: tuple[str, ...]  # names of the further metrics
+    anchor: Anchor | None = None  # the frozen constants, if they are of this very problem
+    stale_anchor: Anchor | None = None  # or else those that were, and are not used
+
+    @property
+    def ranked(self) -> tuple[Row, ...]:
+        """The rows that carry a rank set."""
+        return tuple(row for row in self.rows if row.ranks)
+
+    @property
+    def unranked(self) -> tuple[Row, ...]:
+        """The rows that were run and may not be ranked."""
+        return tuple(row for row in self.rows if not row.ranks and row.entry.runs)
+
+    @property
+    def missing(self) -> tuple[Row, ...]:
+        """The rows of methods that could have a current run here and have none."""
+        return tuple(row for row in self.rows if not row.entry.runs and not row.lacking)
+
+    @property
+    def not_applicable(self) -> tuple[Row, ...]:
+        """The rows of methods that need what the scenario does not offer."""
+        return tuple(row for row in self.rows if not row.entry.runs and row.lacking)
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteStanding:
+    """One page."""
+
+    suite: Suite
+    scenarios: tuple[ScenarioStanding, ...]  # with at least one evaluation run
+    waiting: tuple[str, ...]  # scenarios without an evaluation run
+    failures: tuple[Failures, ...]
+
+    @property
+    def current(self) -> int:
+        """Evaluation runs that count."""
+        return sum(len(row.entry.runs) for s in self.scenarios for row in s.rows)
+
+    @property
+    def failed(self) -> int:
+        """How many of those failed."""
+        return sum(len(failure.seeds) for failure in self.failures)
+
+    @property
+    def stale(self) -> int:
+        """Evaluation runs of an older scenario, older data or older method source."""
+        return sum(row.entry.stale for s in self.scenarios for row in s.rows)
+
+    @property
+    def superseded(self) -> int:
+        """Evaluation runs with another setting or environment than the newest."""
+        return sum(row.entry.superseded for s in self.scenarios for row in s.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Standings:
+    """The whole site, in numbers."""
+
+    suites: tuple[SuiteStanding, ...]
+    damaged: tuple[DamagedFile, ...]
+    runs: int
+
+
+NO_ANCHORS: Anchors = {}
+
+
+def of_board(board: Board, anchors: Anchors = NO_ANCHORS) -> Standings:
+    """The standings of a board."""
+    suites = tuple(of_suite(suite, anchors) for suite in board.suites)
+    return Standings(suites, board.damaged, board.runs)
+
+
+def current_keys(standings: Standings) -> set[str]:
+    """The keys of all runs that count."""
+    return {
+        run.key
+        for suite in standings.suites
+        for scenario in suite.scenarios
+        for row in scenario.rows
+        for run in row.entry.runs
+    }
+
+
+def of_suite(suite: Suite, anchors: Anchors = NO_ANCHORS) -> SuiteStanding:
+    """The standings of a suite's scenarios, each ranked for itself."""
+    scenarios = [s for s in suite.scenarios if s.problem]
+    return SuiteStanding(
+        suite,
+        tuple(
+            of_scenario(s, s.problem, anchors.get((s.suite, s.name)))
+            for s in scenarios
+            if s.problem
+        ),
+        tuple(s.name for s in suite.scenarios if not s.problem),
+        tuple(failure for s in scenarios for failure in _failures(s)),
+    )
+
+
+def of_scenario(
+    scenario: Scenario, problem: Problem, frozen: Anchor | None = None
+) -> ScenarioStanding:
+    """Rank the entries that may be ranked; the others stand unranked below them."""
+    anchor = frozen if frozen and frozen.fits(problem) else None
+    lacking = dict(frozen.not_applicable) if frozen else {}
+    bounds = frozen.bounds if frozen else ()
+    entries = [replace(entry, bound=entry.method in bounds) for entry in scenario.entries]
+    ranked = [entry for entry in entries if not entry.unranked]
+    sign = 1.0 if problem.higher_is_better else -1.0
+    comparison = statistics.compare([_sample(entry, sign) for entry in ranked])
+    rows = [_row(e, (int(a), int(b))) for e, (a, b) in zip(ranked, comparison.ranks, strict=True)]
+    rows += [_row(entry, None) for entry in entries if entry.unranked]
+    rows = [
+        replace(row, gap=_gap(row, anchor, sign), lacking=_lacking(row, lacking)) for row in rows
+    ]
+    rows.sort(key=lambda row: _order(row, sign))
+    names = {name for row in rows for name in row.secondary}
+    return ScenarioStanding(
+        scenario,
+        problem,
+        tuple(rows),
+        comparison.paired,
+        comparison.unpaired,
+        tuple(sorted(names)),
+        anchor,
+        frozen if anchor is None else None,
+    )
+
+
+def _gap(row: Row, anchor: Anchor | None, sign: float) -> Estimate | None:
+    """The reference is a constant, so the interval is that of the score."""
+    if row.score is None or anchor is None:
+        return None
+    return replace(row.score, mean=sign * (row.score.mean - anchor.reference.value))
+
+
+def _lacking(row: Row, lacking: Mapping[str, str]) -> str:
+    return "" if row.entry.runs else lacking.get(row.method, "")
+
+
+def _sample(entry: Entry, sign: float) -> statistics.Sample:
+    return statistics.Sample(
+        tuple(run.seed for run in entry.runs), tuple(sign * run.value for run in entry.runs)
+    )
+
+
+def _order(row: Row, sign: float) -> tuple[float, float, float, str, str, bool, str]:
+    first, last = row.ranks or (math.inf, math.inf)
+    score = -sign * row.score.mean if row.score else math.inf
+    entry = row.entry
+    return (first, score, last, entry.method, entry.protocol, entry.debugging, entry.own_budget)
+
+
+def _row(entry: Entry, ranks: tuple[int, int] | None) -> Row:
+    successes = [run for run in entry.runs if not run.failed]
+    memory = [run.peak_memory_bytes for run in successes if run.peak_memory_bytes is not None]
+    energy = _energy(successes)
+    return Row(
+        entry=entry,
+        ranks=ranks,
+        why_unranked=entry.unranked,
+        score=estimate([run.value for run in entry.runs], len(entry.runs)),
+        tuning=_tuning(entry.runs),
+        train_seconds=_known([run.train_seconds for run in successes]),
+        energy=energy,
+        energy_missing=len(successes) - sum(part.runs for part in energy),
+        successes=len(successes),
+        peak_memory_bytes=max(memory, default=None),
+        isolation=tuple(sorted({run.isolation for run in entry.runs})),
+        secondary=_secondary(successes),
+    )
+
+
+def estimate(values: Sequence[float], of: int) -> Estimate | None:
+    """Mean and interval of `values`, given by that many of `of` runs; None where there are none."""
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite or len(finite) < len(values):
+        return None
+    width = float(statistics.half_width(finite))
+    why = "no seed variance" if math.isnan(width) else "" if math.isfinite(width) else "too wide"
+    if len(finite) < statistics.MINIMUM_SEEDS:
+        why = "too few seeds"
+    return Estimate(float(statistics.mean(finite)), None if why else width, why, len(finite), of)
+
+
+def _agree(score: Estimate | None, repeat: Sequence[Run]) -> bool:
+    again = estimate([run.value for run in repeat], len(repeat))
+    if score is None or again is None:
+        return False
+    widths = [score.half_width or 0.0, again.half_width or 0.0]
+    enough = min(score.known, again.known) >= statistics.MINIMUM_SEEDS
+    return enough and abs(score.mean - again.mean) <= min(widths)
+
+
+def _known(values: Sequence[float | None]) -> Estimate | None:
+    """Over the runs that have the number; the estimate says how many that are."""
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    return estimate(known, len(values))
+
+
+def _secondary(runs: Sequence[Run]) -> dict[str, Estimate]:
+    found = [dict(run.metrics) for run in runs]
+    names = sorted({name for run in runs for name, _ in run.metrics if name != run.problem.metric})
+    estimates = {name: _known([metrics.get(name) for metrics in found]) for name in names}
+    return {name: value for name, value in estimates.items() if value}
+
+
+def _energy(runs: Iterable[Run]) -> tuple[Energy, ...]:
+    """One mean per provenance: measured and estimated joules are different quantities."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for run in runs:
+        if run.energy_joules is not None and run.energy_provenance != "unknown":
+            found[run.energy_provenance].append(run.energy_joules)
+    return tuple(
+        Energy(float(statistics.mean(joules)), provenance, len(joules))
+        for provenance, joules in sorted(found.items())
+    )
+
+
+def _tuning(runs: Sequence[Run]) -> Tuning | None:
+    """As the newest run states it: all current runs share one setting."""
+    if not runs:
+        return None
+    run = max(runs, key=lambda run: (run.started_at, run.key))
+    if run.tuning_runs is None:
+        return None
+    provenance = run.tuning_energy_provenance or "unknown"
+    return Tuning(
+        run.tuning_runs,
+        run.tuning_failed_runs or 0,
+        run.tuning_seconds,
+        run.tuning_energy_joules if provenance != "unknown" else None,
+        provenance,
+    )
+
+
+def _failures(scenario: Scenario) -> list[Failures]:
+    seeds: dict[tuple[str, str, str, str], list[int]] = defaultdict(list)
+    for entry in scenario.entries:
+        for run in entry.failures:
+            kind = run.failure_kind or "score"
+            reason = run.failure_reason or "the run reports success without a finite score"
+            seeds[entry.method, entry.protocol, kind, reason].append(run.seed)
+    return [
+        Failures(scenario.name, *what, seeds=tuple(sorted(numbers)))
+        for what, numbers in sorted(seeds.items())
+    ]

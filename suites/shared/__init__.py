@@ -1,1 +1,0 @@
-"""What several suites use: data, networks, metrics."""

@@ -1,0 +1,306 @@
+"""`bench verify`: an honest study passes; every way of dressing one up is found. Law 7."""
+
+import dataclasses
+
+import pytest
+from forgery import CLASS, doubts, forge, judged, refile, rows, tried
+
+from harness.checking import plausibility
+from harness.checking.verification import verify
+from harness.records import schema
+from harness.records.store import Store
+
+
+def test_law_7_an_honest_study_has_no_doubts(honest, engine):
+    verdict = verify(honest, engine)
+    assert (verdict.doubts, verdict.unchecked) == ([], [])
+    assert (verdict.records, verdict.rescored, verdict.unscored) == (14, 6, 0)
+
+
+def test_the_command_says_so(honest, bench):
+    done = bench("verify", "--results", str(honest))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "6 runs scored again; 0 doubts" in done.stdout
+    assert bench("verify", "--results", str(honest), "continual").returncode == 0
+    unknown = bench("verify", "--results", str(honest), "continuall")
+    assert unknown.returncode == 2
+    assert 'did you mean "continual"' in unknown.stderr
+    assert bench("verify", "--results", "nowhere").returncode == 2
+
+
+def test_the_command_lists_doubts(root, bench):
+    (path, row), *_ = judged(root)
+    forge(path, row | {"score": 0.99})
+    done = bench("verify", "--results", str(root))
+    assert done.returncode == 1
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("doubt: ")]
+    assert "its score is 0.99" in line
+    assert "delete it and repeat its run" in line
+
+
+# --- figures -------------------------------------------------------------------------------------
+
+
+def test_law_7_a_score_written_by_hand_is_found(root, engine):
+    """The forger has computed the digest anew."""
+    (path, row), *_ = judged(root)
+    forge(path, row | {"score": 0.99})
+    assert "its score is 0.99" in doubts(root, engine)
+
+
+def test_law_7_a_score_with_metrics_and_matrix_to_match_is_found(root, engine):
+    (path, row), *_ = judged(root)
+    matrix = [[1.0] * 5 for _ in range(5)]
+    metrics = dict(row["metrics"]) | {"final_average_accuracy": 1.0}
+    forge(path, row | {"score": 1.0, "quality_matrix": matrix, "metrics": sorted(metrics.items())})
+    assert "its predictions for test 0 after experience 0 score" in doubts(root, engine)
+
+
+def test_law_7_a_tuning_score_written_by_hand_is_found(root, engine):
+    """Tuning runs store no predictions, but their matrix and who was chosen."""
+    (path, row), *_ = tried(root)
+    forge(path, row | {"score": 0.999})
+    assert "its score is 0.999, but what it stores comes to" in doubts(root, engine)
+
+
+@pytest.mark.parametrize(
+    "column", ["metric_floor", "metric_unit", "higher_is_better", "budget_standard", "tier"]
+)
+def test_columns_that_repeat_the_scenario_are_compared(root, engine, column):
+    (path, row), *_ = judged(root)
+    changed = {
+        "metric_floor": 0.0, "metric_unit": "%", "higher_is_better": False,
+        "budget_standard": True, "tier": "full",
+    }  # fmt: skip
+    forge(path, row | {column: changed[column]})
+    assert "the scenario says" in doubts(root, engine)
+
+
+def test_untrained_quality_must_be_the_same_for_all(root, engine):
+    (path, row), *_ = judged(root)
+    forge(path, row | {"untrained_quality": [0.0] * 5})
+    assert "the network before training scored otherwise" in doubts(root, engine)
+
+
+# --- figures that cannot be computed again -------------------------------------------------------
+
+COSTS = {  # change of the cost -> words
+    "less training": ({"train_seconds": 0.001}, "its curve ends at"),
+    "fewer CPU seconds": ({"train_cpu_seconds": 0.001}, "its curve ends at"),
+    "a shorter run": ({"wall_seconds": 0.001}, "for longer than the 0.001 s"),
+    "less of the processor": ({"cpu_seconds": 0.001}, "more than its 0.001 CPU seconds"),
+    "fewer samples": ({"samples_seen": 5}, "of samples, the run at 5"),
+    "less energy": ({"energy_joules": 0.001}, "the run at 0.001"),
+    "no energy": ({"energy_joules": None}, "states None joules"),
+    "energy by a counter": ({"energy_provenance": "measured"}, "counters do not come to"),
+    "energy by a word": ({"energy_provenance": "certified"}, "is no energy provenance"),
+    "time below zero": ({"predict_seconds": -1.0}, "its predict_seconds is -1"),
+    "little memory": ({"peak_memory_bytes": 5}, "never held more than 5"),
+    "no repetition": ({"repetitions": 0}, "repeated 0 times"),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def genuine(honest):
+    return schema.from_row(rows(honest, method="er", phase="evaluation", seed=0)[0][1])
+
+
+@pytest.mark.parametrize("name", COSTS)
+def test_law_8_costs_that_cannot_be_true_at_once_are_found(name, genuine):
+    changes, words = COSTS[name]
+    assert list(plausibility.contradictions(genuine)) == []
+    forged = dataclasses.replace(genuine, cost=dataclasses.replace(genuine.cost, **changes))
+    assert words in "; ".join(plausibility.contradictions(forged))
+
+
+def test_law_8_waiting_is_what_the_times_say(genuine):
+    wrong = not genuine.cost.contended
+    forged = dataclasses.replace(genuine, cost=dataclasses.replace(genuine.cost, contended=wrong))
+    assert "its times say otherwise" in "; ".join(plausibility.contradictions(forged))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"isolation": "vault"}, "'vault' is no isolation"),
+        ({"started_at": "yesterday"}, "is no time to begin at"),
+        ({"started_at": "2999-01-01T00:00:00+00:00"}, "is still to come"),
+        ({"started_at": "2999-01-01"}, "is still to come"),
+    ],
+)
+def test_words_and_times_that_no_run_writes_are_found(change, words, genuine):
+    forged = dataclasses.replace(genuine, **change)
+    assert words in "; ".join(plausibility.contradictions(forged))
+
+
+def test_law_8_a_cheaper_joule_is_found(root, engine):
+    """The energy of one record and of its curve, all in proportion."""
+    (path, row), *_ = judged(root)
+    if row["energy_joules"] is None:
+        pytest.skip("this machine has no estimate of energy")
+    curve = [point | {"train_joules": point["train_joules"] / 2} for point in row["curve"]]
+    cheap = {name: row[name] / 2 for name in ("energy_joules", "energy_net_joules")}
+    forge(path, row | cheap | {"curve": curve})
+    assert "by the same model" in doubts(root, engine)
+
+
+def test_law_2_what_tuning_cost_is_what_its_runs_cost(root, engine):
+    for path, row in judged(root):
+        record = schema.from_row(row)
+        cost = dataclasses.replace(record.selection.cost, cpu_seconds=0.01, seconds=0.01)
+        chosen = dataclasses.replace(record.selection, cost=cost)
+        forge(path, schema.to_row(dataclasses.replace(record, selection=chosen)))
+    found = doubts(root, engine)
+    assert "its tuning cost 0.01 seconds, its tuning runs say" in found
+    assert "its tuning cost 0.01 cpu_seconds" in found
+
+
+def test_points_that_nobody_looked_at_are_found(root, engine):
+    (path, row), *_ = judged(root)
+    forge(path, row | {"curve": [row["curve"][0], *row["curve"]]})
+    assert "its curve has 6 points; it was looked at less often" in doubts(root, engine)
+
+
+# --- predictions ---------------------------------------------------------------------------------
+
+
+def test_law_7_swapped_predictions_are_found(root, engine):
+    (one, a), (other, b), *_ = judged(root)
+    forge(one, a | {"predictions": b["predictions"]})
+    forge(other, b | {"predictions": a["predictions"]})
+    found = doubts(root, engine)
+    assert found.count("its predictions for test 0 after experience 0 score") == 2
+
+
+def test_law_7_predictions_left_out_are_found(root, engine):
+    (path, row), *_ = judged(root)
+    forge(path, row | {"predictions": row["predictions"][:-1]})
+    assert "24 sets of predictions of 25" in doubts(root, engine)
+
+
+def test_predictions_that_no_method_can_give_are_found(root, engine):
+    (path, row), *_ = judged(root)
+    row["predictions"][0]["integers"][0] = 77
+    forge(path, row)
+    assert "are not valid (predict returned values" in doubts(root, engine)
+
+
+def test_a_good_run_stored_for_another_seed_is_found(root, engine):
+    """Everything that came of seed 0, filed under seed 2 with its proper key and digest."""
+    (_, good), _, (path, row) = judged(root)
+    kept = {name: row[name] for name in ("seed", "key")}
+    path.unlink()
+    forged = schema.from_row(good | {"seed": kept["seed"]})
+    assert forged.key == kept["key"]
+    Store(root).put(forged)
+    found = doubts(root, engine)
+    assert "took exactly as long as" in found
+    assert "score" in found
+
+
+# --- which runs there are ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_law_1_a_dropped_bad_seed_is_found(root, engine, seed):
+    """The last one too: the selection says how many were planned."""
+    judged(root)[seed][0].unlink()
+    found = doubts(root, engine)
+    assert f"er on {CLASS}, evaluation: seed {seed} is missing of 3" in found
+    assert f"bench run {CLASS} er --budget epochs=1 " in found
+    assert "--budget memory_bytes=4294967296 --trials 2 --seeds 3" in found
+
+
+def test_law_2_a_removed_tuning_run_is_found(root, engine):
+    tried(root)[3][0].unlink()
+    assert "1 of 4 tuning runs that chose its setting are missing" in doubts(root, engine)
+
+
+def test_law_1_evaluation_without_selection_is_found(root, engine):
+    for path, row in judged(root):
+        blank = {n: None for n in row if n.startswith(("selection", "tuning_"))}
+        forge(path, row | blank)
+    assert "has no selection" in doubts(root, engine)
+
+
+def test_law_2_a_selection_that_is_not_the_best_trial_is_found(root, engine):
+    """The scores of the trials are exchanged, so that another should have won."""
+    runs = tried(root)
+    best = schema.from_row(judged(root)[0][1]).selection.trial
+    outcome = ("score", "metrics", "quality_matrix", "curve", "untrained_quality")
+    for seed in range(2):
+        (one, a), (other, b) = runs[seed], runs[2 + seed]
+        forge(one, a | {name: b[name] for name in outcome})
+        forge(other, b | {name: a[name] for name in outcome})
+    found = doubts(root, engine)
+    assert f"its selection is trial {best}, but the best of the tuning runs is trial" in found
+
+
+def test_law_2_a_selection_changed_in_every_record_is_found(root, engine):
+    """With the setting of the worse trial, and keys and digests to match."""
+    runs = tried(root)
+    chosen = schema.from_row(judged(root)[0][1]).selection
+    worse = 1 - chosen.trial
+    setting = schema.from_row(runs[2 * worse][1]).spec.setting
+    for path, row in judged(root):
+        record = schema.from_row(row)
+        spec = dataclasses.replace(record.spec, setting=setting)
+        selection = dataclasses.replace(chosen, trial=worse, setting=setting)
+        path.unlink()
+        Store(root).put(dataclasses.replace(record, spec=spec, selection=selection))
+    assert f"its selection is trial {worse}" in doubts(root, engine)
+
+
+def test_law_2_fewer_trials_than_the_selection_says_are_found(root, engine):
+    for path, row in judged(root):
+        record = schema.from_row(row)
+        chosen = dataclasses.replace(record.selection, tuning_keys=record.selection.tuning_keys[:2])
+        forge(path, schema.to_row(dataclasses.replace(record, selection=chosen)))
+    assert "names 2 tuning runs for 2 trials of 2 seeds" in doubts(root, engine)
+
+
+def test_law_2_trials_beside_the_rule_are_found(root, engine):
+    """A setting of the forger's own, tried and judged, with everything else in order."""
+    runs = [(p, schema.from_row(r)) for p, r in tried(root)]
+    chosen = schema.from_row(judged(root)[0][1]).selection
+    setting = {**chosen.setting, "lr": 0.0123}
+    by_key = {}
+    for path, record in runs:
+        path.unlink()
+        if record.spec.setting == chosen.setting:
+            record = dataclasses.replace(
+                record, spec=dataclasses.replace(record.spec, setting=setting)
+            )
+        by_key[record.key] = record
+        Store(root).put(record)
+    for path, row in judged(root):
+        record = schema.from_row(row)
+        path.unlink()
+        selection = dataclasses.replace(chosen, setting=setting, tuning_keys=tuple(by_key))
+        spec = dataclasses.replace(record.spec, setting=setting)
+        Store(root).put(dataclasses.replace(record, spec=spec, selection=selection))
+    found = verify(root, engine).doubts
+    assert len(found) == 1
+    assert "not the points that the rule gives every method" in found[0]
+
+
+def test_law_1_seeds_of_tuning_do_not_judge(root, engine):
+    path, row = judged(root)[0]
+    refile(path, row | {"seed": 1_000_000})
+    assert "with seeds of the tuning phase" in doubts(root, engine)
+
+
+def test_law_1_tuning_on_what_is_judged_is_found(root, engine):
+    """Tuning runs of the evaluation side, passed off as a heldout study."""
+    side = {name: judged(root)[0][1][name] for name in ("side", "data_fingerprint")}
+    keys = []
+    for path, row in tried(root):
+        record = schema.from_row(row | side)
+        keys.append(record.key)
+        path.unlink()
+        Store(root).put(record)
+    for path, row in judged(root):
+        record = schema.from_row(row)
+        chosen = dataclasses.replace(record.selection, tuning_keys=tuple(keys))
+        forge(path, schema.to_row(dataclasses.replace(record, selection=chosen)))
+    assert "belongs to another study" in doubts(root, engine)

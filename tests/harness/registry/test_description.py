@@ -1,0 +1,96 @@
+"""What a method says of itself, stored beside its runs."""
+
+import dataclasses
+
+import pytest
+
+from harness.records.reading import read_table
+from harness.registry import description, registry
+from harness.registry.description import Description, Field
+
+SOME = Description(
+    "er", "a" * 64, "Text.", "baselines/er.py", "https://example.org/bench",
+    (Field("lr", "float", "0.1", "step size", "LogUniform(0.01, 1.0)"),),
+)  # fmt: skip
+
+
+def test_a_description_comes_back_as_it_was(store):
+    assert description.write(store.root, SOME)
+    assert not description.write(store.root, SOME)
+    better = dataclasses.replace(SOME, doc="Better text.")
+    assert description.write(store.root, better)
+    assert description.read_all(store.root) == ({("er", "a" * 64): better}, [])
+
+
+def test_a_description_is_no_run(store):
+    description.write(store.root, SOME)
+    table, damaged = read_table(store.root)
+    assert (table.num_rows, damaged) == (0, [])
+
+
+@pytest.mark.parametrize("name", ["", "../../evil", "x" * 5000, "a/b:c"])
+def test_any_name_is_a_file_below_the_folder(store, name):
+    odd = dataclasses.replace(SOME, method=name)
+    description.write(store.root, odd)
+    assert [p.parent for p in store.root.rglob("*.parquet")] == [store.root / "methods"]
+    assert (name, "a" * 64) in description.read_all(store.root)[0]
+
+
+def test_a_damaged_description_is_named_and_replaced(store):
+    description.write(store.root, SOME)
+    (path,) = (store.root / "methods").iterdir()
+    path.write_bytes(path.read_bytes()[:100])
+    found, (damage,) = description.read_all(store.root)
+    assert found == {}
+    assert damage.path == path
+    assert "damaged" in damage.reason
+    assert description.write(store.root, SOME)
+    assert description.read_all(store.root)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("remote", "address"),
+    [
+        ("https://example.org/a/b.git", "https://example.org/a/b"),
+        ("https://user:secret@example.org/a/b", "https://example.org/a/b"),
+        ("git@example.org:a/b.git", "https://example.org/a/b"),
+        ("/home/someone/bench", ""),
+        ("file:///home/someone/bench", ""),
+        ("http://example.org/a/b", ""),
+        ('https://example.org/"onclick=x', ""),
+        ("https://[bad", ""),
+    ],
+)
+def test_only_a_web_address_is_kept_and_no_secret(remote, address):
+    assert description.web_address(remote) == address
+
+
+def test_a_built_in_method_describes_itself():
+    entry = registry.methods()["er"][0]
+    found = description.of_method(entry)
+    assert found.path in ("baselines/continual/er.py", "")  # "" outside a checkout
+    assert "Departs from the paper" in found.doc
+    assert {"lr": "LogUniform(0.01, 0.3)", "buffer_size": ""}.items() <= {
+        field.name: field.space for field in found.hyperparameters
+    }.items()
+
+
+def test_a_run_stores_the_description_of_its_method(run, store, method_file):
+    target = method_file()
+    run(target)
+    ((name, _),) = description.read_all(store.root)[0]
+    assert name == "mine.py:Mine"
+
+
+def test_records_that_came_without_are_described_later(store, bench):
+    told = bench("leaderboard", "describe", "--results", str(store.root))
+    assert told.returncode == 0
+    assert told.stdout == "0 descriptions written, 0 there already\n"
+
+
+def test_a_missing_source_is_named():
+    entries = registry.methods()["er"]
+    own = description.of_method(entries[0]).method_hash
+    found, lost = description.missing([("er", own), ("er", "old"), ("gone", "x")], entries)
+    assert [d.method_hash for d in found] == [own]
+    assert lost == [("er", "old"), ("gone", "x")]
