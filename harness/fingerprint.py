@@ -7,16 +7,18 @@ import hashlib
 import io
 import json
 import tokenize
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from harness.contract import Array
+from harness.contract import CONTRACT_VERSION, Array
 from harness.errors import HeldoutError
 
-MATHEMATICS = Path(__file__).resolve().with_name("formats.py")
+HARNESS = Path(__file__).resolve().parent
+MATHEMATICS = HARNESS / "formats.py"
 """The one file of the harness that methods compute with; it counts as part of their source."""
 
 LAYOUT = ("<NEWLINE>", "<INDENT>", "<DEDENT>")
@@ -53,16 +55,21 @@ def of_weights(weights: Mapping[str, Array]) -> str:
     return sha.hexdigest()
 
 
-def of_source(path: Path) -> str:
+def of_source(path: Path, contract: int = CONTRACT_VERSION) -> str:
     """SHA-256 of a Python file and of every file beside it that it imports, followed to the end.
 
-    "Beside it" is the package tree the file belongs to, or its folder where it is no package:
-    installed libraries enter a run's key by version instead, and of the harness only the number
-    formats count, since methods compute with them. Comments, docstrings, blank lines,
-    spacing and the file's own name do not count, so that explaining a method does not make its
-    rows stale.
+    "Beside it" is the package tree the file belongs to, or its folder where it is no package.
+    What makes a method's records stale: any other token of its file or of a file beside it that it
+    imports, of a package's `__init__.py` on the way to one, or of `harness/formats.py` where that
+    is imported, since methods compute with it; the rest of the harness counts by
+    `CONTRACT_VERSION`, and installed libraries by their version. What does not: comments,
+    docstrings, blank lines, spacing and the file's own name, so that explaining a method does not
+    make its rows stale; and, from contract version 2 on, where the imported files lie and what
+    their modules are called, so that moving one does not either. Version 1 hashes their names.
     """
     path = path.resolve()
+    if contract >= 2:
+        return _wherever(path)
     root, files = closure(path)
     names = {f: f.relative_to(root).as_posix() for f in files if f.is_relative_to(root)}
     names |= {path: "", MATHEMATICS: MATHEMATICS.name}
@@ -72,8 +79,7 @@ def of_source(path: Path) -> str:
 def closure(path: Path) -> tuple[Path, dict[Path, tuple[str, ast.Module]]]:
     """The files that `of_source` hashes, as text and tree, and the folder they import from."""
     path = path.resolve()
-    root = _import_root(path)
-    top = root / path.relative_to(root).parts[0] if path.parent != root else root
+    root, top = _roots(path)
     seen: dict[Path, tuple[str, ast.Module]] = {}
     queue = [path, *_inits(path, top)]
     while queue:
@@ -83,12 +89,50 @@ def closure(path: Path) -> tuple[Path, dict[Path, tuple[str, ast.Module]]]:
         text = _read(file)
         tree = _parse(text, file)
         seen[file] = text, tree
-        for found in _imports(tree, file, root):
-            if found == MATHEMATICS:
-                queue.append(found)
-            elif found.is_file() and found.is_relative_to(top):
+        for node in ast.walk(tree):
+            for found in _beside(node, file, root, top):
                 queue += [found, *_inits(found, top)]
     return root, seen
+
+
+def _wherever(path: Path) -> str:
+    """`of_source` from contract version 2 on: in an import stands what it reaches, not its name."""
+    root, top = _roots(path)
+    known: dict[Path, list[str]] = {}
+
+    def meaning(file: Path, above: tuple[Path, ...]) -> tuple[list[str], int]:
+        """The file's tokens, and the place in `above` of the first file that they refer back to."""
+        if file in known:
+            return known[file], len(above)
+        if file in above:  # modules that import each other: how far up, instead of going round
+            return [f"<{len(above) - above.index(file)} above>"], above.index(file)
+        text = _read(file)
+        tree = _parse(text, file)
+        back = len(above)
+        reached: dict[ast.AST, list[str]] = {}
+        for node in ast.walk(tree):
+            parts = []
+            for found in _beside(node, file, root, top):
+                for part in (*_inits(found, top), found):
+                    tokens, first = meaning(part, (*above, file))
+                    back = min(back, first)
+                    parts += [digest(tokens)] if tokens else []
+            if parts:
+                reached[node] = [*_bound(node), *parts]
+        tokens = _meaning(text, tree, reached)
+        if back == len(above):
+            known[file] = tokens
+        return tokens, back
+
+    found = [meaning(file, ())[0] for file in (*_inits(path, top), path)]
+    return digest([tokens for tokens in found if tokens])
+
+
+def _bound(node: ast.AST) -> Iterator[str]:
+    """What an import takes and what it calls that; a dotted name counts where code must use it."""
+    for alias in getattr(node, "names", ()):
+        dotted = isinstance(node, ast.Import) and alias.asname
+        yield f"{'' if dotted else alias.name} as {alias.asname or ''}"
 
 
 def _read(path: Path) -> str:
@@ -109,51 +153,65 @@ def _parse(text: str, path: Path) -> ast.Module:
         ) from error
 
 
-def _import_root(path: Path) -> Path:
-    """The folder from which the file's own package is imported."""
-    folder = path.parent
-    while (folder / "__init__.py").exists():
-        folder = folder.parent
-    return folder
+def _roots(path: Path) -> tuple[Path, Path]:
+    """The folder from which the file's own package is imported, and that package's."""
+    root = path.parent
+    while (root / "__init__.py").exists():
+        root = root.parent
+    return root, root / path.relative_to(root).parts[0] if path.parent != root else root
 
 
 def _inits(path: Path, top: Path) -> list[Path]:
     """The `__init__.py` files that Python runs on the way from `top` to the file."""
-    folders = [folder for folder in path.parents if folder.is_relative_to(top)]
+    folders = [f for f in path.parents if f.is_relative_to(top) and not f.is_relative_to(HARNESS)]
     return [folder / "__init__.py" for folder in folders if (folder / "__init__.py").is_file()]
 
 
-def _imports(tree: ast.Module, file: Path, root: Path) -> Iterator[Path]:
-    """Where the modules that a file imports would be, if they are beside it."""
-    for node in ast.walk(tree):
-        base, names = root, []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            if node.level > len(file.parents):
-                continue  # above the file system's root: Python will refuse it
-            if node.level:
-                base = file.parents[node.level - 1]
-                yield base / "__init__.py"
-            module = node.module or ""
-            names = [module, *(f"{module}.{alias.name}" for alias in node.names)]
-        for name in names:
-            if name.startswith("harness.formats"):
-                yield MATHEMATICS
-            place = base.joinpath(*name.strip(".").split("."))
-            yield place / "__init__.py"
-            if place.name:
-                yield place.with_name(f"{place.name}.py")
+def _beside(node: ast.AST, file: Path, root: Path, top: Path) -> list[Path]:
+    """The files beside it that a node of a file imports; of the harness the number formats only."""
+    return [
+        place
+        for place in _places(node, file, root)
+        if place == MATHEMATICS
+        or (place.is_relative_to(top) and not place.is_relative_to(HARNESS) and place.is_file())
+    ]
 
 
-def _meaning(text: str, tree: ast.Module) -> list[str]:
+def _places(node: ast.AST, file: Path, root: Path) -> Iterator[Path]:
+    """Where the modules that a node imports would be, if they are beside it."""
+    base, names = root, []
+    if isinstance(node, ast.Import):
+        names = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+        if node.level > len(file.parents):
+            return  # above the file system's root: Python will refuse it
+        if node.level:
+            base = file.parents[node.level - 1]
+            yield base / "__init__.py"
+        module = node.module or ""
+        names = [module, *(f"{module}.{alias.name}" for alias in node.names)]
+    for name in names:
+        if name.startswith("harness.formats"):
+            yield MATHEMATICS
+        place = base.joinpath(*name.strip(".").split("."))
+        yield place / "__init__.py"
+        if place.name:
+            yield place.with_name(f"{place.name}.py")
+
+
+def _meaning(
+    text: str, tree: ast.Module, instead: Mapping[ast.AST, Sequence[str]] = MappingProxyType({})
+) -> list[str]:
     """The tokens of a source text without comments, docstrings and layout.
+
+    For the statements in `instead` stands what is said there.
 
     Tokens are compared instead of `ast.unparse`, whose output differs between Python versions. An
     f-string is one token here, as it was before Python 3.12.
     """
     lines = text.split("\n")
-    spans = sorted(_bare_strings(tree, lines))
+    spans = [_span(node, lines) for node in _bare_strings(tree)]
+    placed = {_span(node, lines): said for node, said in instead.items()}
     found: list[str] = []
     fstring: list[tuple[int, int]] = []  # where the open ones began
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
@@ -161,6 +219,10 @@ def _meaning(text: str, tree: ast.Module) -> list[str]:
         if kind in ("COMMENT", "NL", "ENCODING", "ENDMARKER"):
             continue
         if any(start <= token.start < end for start, end in spans):
+            continue
+        within = [span for span in placed if span[0] <= token.start < span[1]]
+        if within:
+            found += placed[within[0]] if token.start == within[0][0] else ()
             continue
         if kind == "FSTRING_START":
             fstring.append(token.start)
@@ -175,19 +237,24 @@ def _meaning(text: str, tree: ast.Module) -> list[str]:
     return found
 
 
-def _bare_strings(tree: ast.Module, lines: list[str]) -> Iterator[tuple[Position, Position]]:
-    """(start, end) of every string that stands alone as a statement, in tokenizer positions."""
+def _bare_strings(tree: ast.Module) -> Iterator[ast.Expr]:
+    """Every string that stands alone as a statement."""
     for node in ast.walk(tree):
         if (
             isinstance(node, ast.Expr)
             and isinstance(node.value, ast.Constant)
             and isinstance(node.value.value, str)
         ):
-            last = node.end_lineno or node.lineno
-            yield (
-                (node.lineno, _column(lines[node.lineno - 1], node.col_offset)),
-                (last, _column(lines[last - 1], node.end_col_offset or 0)),
-            )
+            yield node
+
+
+def _span(node: Any, lines: list[str]) -> tuple[Position, Position]:
+    """(start, end) of a statement, in positions of the tokenizer."""
+    last = node.end_lineno or node.lineno
+    return (
+        (node.lineno, _column(lines[node.lineno - 1], node.col_offset)),
+        (last, _column(lines[last - 1], node.end_col_offset or 0)),
+    )
 
 
 def _column(line: str, byte: int) -> int:

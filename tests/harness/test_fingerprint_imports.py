@@ -196,3 +196,115 @@ def test_law_5_the_number_formats_count_for_methods_that_use_them(tmp_path, stat
         assert place.startswith(str(copy))
         hashes.append(found)
     assert (hashes[0] != hashes[1]) is counts
+
+
+# --- from contract version 2 on, where a module lies does not count -------------------------------
+
+METHOD = "from {masks} import keep, drop as away\n\n\ndef learn():\n    return keep(away)\n"
+MASKS = "from {deep} import x\n\nkeep, drop = x, 2\n"
+BEFORE = {
+    "ours/__init__.py": '"""Ours."""\n',
+    "ours/family/__init__.py": "",
+    "ours/family/method.py": METHOD.format(masks="ours.shared.masks"),
+    "ours/shared/__init__.py": "",
+    "ours/shared/masks.py": MASKS.format(deep="ours.shared.deep"),
+    "ours/shared/deep.py": "x = 1\n",
+}
+
+
+def moved(names):
+    """The files of `BEFORE` with other modules' names: old name -> new name."""
+    found = {}
+    for name, text in BEFORE.items():
+        module = name.removesuffix(".py").replace("/", ".")
+        for old, new in names.items():
+            text = text.replace(f"from {old} import", f"from {new} import")
+        found[names.get(module, module).replace(".", "/") + ".py"] = text
+    return found
+
+
+def of(root, files, start="ours/family/method.py", contract=2):
+    tree(root, files)
+    for folder in {p.parent for p in root.rglob("*.py")} - {root}:
+        for package in (folder, *folder.parents):
+            if package.is_relative_to(root) and package != root:
+                (package / "__init__.py").touch()
+    return fingerprint.of_source(root / start, contract)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"ours.shared.masks": "ours.shared.sparse.masks"},
+        {"ours.shared.masks": "ours.family.masks"},
+        {"ours.shared.masks": "ours.shared.sparsity", "ours.shared.deep": "ours.deep"},
+        {"ours.shared.masks": "ours.family.masks", "ours.family.masks": ".masks"},
+        {"ours.family.method": "ours.other.place.method"},
+    ],
+)
+def test_law_5_moving_a_module_that_a_method_imports_makes_nothing_stale(tmp_path, names):
+    start = names.get("ours.family.method", "ours.family.method").replace(".", "/") + ".py"
+    assert of(tmp_path / "new", moved(names), start) == of(tmp_path / "old", BEFORE)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("ours/shared/deep.py", "x = 2\n"),
+        ("ours/shared/masks.py", MASKS.format(deep="ours.shared.deep") + "more = 1\n"),
+        ("ours/shared/__init__.py", "import math\n"),
+        ("ours/family/__init__.py", "import math\n"),
+        ("ours/family/method.py", BEFORE["ours/family/method.py"].replace("drop as", "keep as")),
+        ("ours/family/method.py", BEFORE["ours/family/method.py"].replace(" away", " other")),
+        ("ours/family/method.py", BEFORE["ours/family/method.py"].replace("masks", "deep")),
+    ],
+)
+def test_law_5_changing_one_does_wherever_it_lies(tmp_path, name, text):
+    assert of(tmp_path / "new", {**BEFORE, name: text}) != of(tmp_path / "old", BEFORE)
+
+
+def test_law_5_two_helpers_that_change_places_count(tmp_path):
+    start = "ours/family/method.py"
+    files = {start: "from ours.one import f\nfrom ours.two import f as g\n"}
+    one, two = "def f():\n    return 1\n", "def f():\n    return 2\n"
+    straight = of(tmp_path / "a", {**files, "ours/one.py": one, "ours/two.py": two})
+    crossed = of(tmp_path / "b", {**files, "ours/one.py": two, "ours/two.py": one})
+    assert straight != crossed
+
+
+@pytest.mark.parametrize("name", ["ours/a.py", "ours/b.py"])
+def test_law_5_modules_that_import_each_other_count_both(tmp_path, name):
+    files = {
+        "ours/method.py": "from ours.a import x\n",
+        "ours/a.py": "from ours import b\n\nx = b\n",
+        "ours/b.py": "from ours import a\n\ny = a\n",
+    }
+    old = of(tmp_path / "old", files, "ours/method.py")
+    assert of(tmp_path / "new", {**files, name: files[name] + "z = 1\n"}, "ours/method.py") != old
+
+
+def test_many_ways_to_one_module_are_walked_once(tmp_path):
+    """Each of forty modules imports the next one twice: 2 to the 40th ways to the last."""
+    files = {f"m{i}.py": f"import m{i + 1}\nfrom m{i + 1} import x\n" for i in range(40)}
+    tree(tmp_path, {**files, "m40.py": "x = 1\n"})
+    before = fingerprint.of_source(tmp_path / "m0.py", 2)
+    (tmp_path / "m40.py").write_text("x = 2\n")
+    assert fingerprint.of_source(tmp_path / "m0.py", 2) != before
+
+
+@pytest.mark.parametrize("contract", [1, 2])
+def test_of_the_harness_beside_a_method_only_the_formats_count(tmp_path, contract):
+    """A file in the folder of a checkout has the harness beside it."""
+    shutil.copytree(fingerprint.HARNESS, tmp_path / "harness")
+    method = tmp_path / "method.py"
+    method.write_text("from harness.contract import Problem\nfrom harness import formats\n")
+    script = "import sys, pathlib; from harness import fingerprint as f; "
+    script += "print(f.of_source(pathlib.Path(sys.argv[1]), int(sys.argv[2])))"
+    hashes = []
+    for name in ("contract.py", "__init__.py", "formats.py", "formats.py"):
+        command = [sys.executable, "-c", script, str(method), str(contract)]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+        hashes.append(done.stdout)
+        with (tmp_path / "harness" / name).open("a") as file:
+            file.write("added = 1\n")
+    assert hashes[0] == hashes[1] == hashes[2] != hashes[3]
