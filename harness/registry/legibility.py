@@ -13,8 +13,8 @@ from harness.registry import source
 from harness.registry.registry import MethodEntry
 
 MAX_LINES = 150  # of a method's file: one sitting
-CONTRACT = frozenset({"contract", "space", "errors", "fingerprint", "formats", "images", "data"})
-"""The modules of the harness that methods and suites build on."""
+CONTRACT = frozenset({"contract", "space", "errors", "fingerprint", "formats", "datasets"})
+"""The rooms of the harness that methods and suites build on."""
 
 Verdict = Literal["ok", "problem", "hint"]
 
