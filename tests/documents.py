@@ -34,20 +34,25 @@ PACKAGES = {
 # --- the command line ---------------------------------------------------------------------------
 
 
-def helps():
-    """Every command with its help text, groups opened."""
-    found = {}
-    queue = [("bench", bench)]
+def contexts():
+    """Every command as it is called, groups opened: name -> context, 80 characters wide."""
+    settings = {"terminal_width": 78, **bench.context_settings}
+    found = {"bench": click.Context(bench, info_name="bench", **settings)}
+    queue = list(found.items())
     while queue:
-        name, command = queue.pop(0)
-        context = click.Context(command, info_name=name)
-        found[name] = command.get_help(context)
-        if isinstance(command, click.Group):
-            queue += [
-                (f"{name} {sub}", command.get_command(context, sub))
-                for sub in command.list_commands(context)
-            ]
+        name, context = queue.pop(0)
+        if isinstance(context.command, click.Group):
+            for sub in context.command.list_commands(context):
+                command = context.command.get_command(context, sub)
+                inner = click.Context(command, parent=context, info_name=sub)
+                queue.append((f"{name} {sub}", inner))
+        found[name] = context
     return found
+
+
+def helps():
+    """The help text of every command."""
+    return {name: context.get_help() for name, context in contexts().items()}
 
 
 def commands():

@@ -1,7 +1,6 @@
 """README and docs/: current, whole, and naming only what exists; so do docstrings and comments."""
 
 import ast
-import contextlib
 import io
 import re
 import shlex
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 import documents
 from documents import PARTS, PICTURE, RESULTS, ROOT, board, part, picture
@@ -21,6 +21,7 @@ PAGES = sorted(
     for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "results/README.md")
 )
 README_LINES = 200
+KNOWN = documents.contexts()
 
 
 def read(name):
@@ -119,23 +120,50 @@ def shown(page):
 def test_every_command_shown_exists(page):
     targets = set(re.findall(r"^([a-z]+):", read("Makefile"), re.M))
     for line in shown(page):
-        name, *arguments = shlex.split(line, comments=True)
-        if name == "make":
-            assert set(arguments) <= targets, line
-        else:
-            check(bench, arguments, line)
+        words = shlex.split(line, comments=True)
+        if words[0] == "make":
+            assert set(words[1:]) <= targets, line
+        elif words[1] != "COMMAND":
+            assert wrong(words) is None, line
 
 
-def check(command, arguments, line):
-    """A command's own parser takes what is shown; nothing is run, and values may be left out."""
-    if isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
-        inner = command.get_command(click.Context(command), arguments[0])
-        assert inner or arguments[0] == "COMMAND", f"{line}: there is no {arguments[0]}"
-        if inner:
-            check(inner, arguments[1:], line)
-    else:
-        with contextlib.suppress(click.BadOptionUsage):
-            command.make_parser(click.Context(command)).parse_args(list(arguments))
+def wrong(words):
+    """What is wrong with a command, by its own parser; nothing is run, values may be left out."""
+    depth = max(n for n in range(len(words) + 1) if " ".join(words[:n]) in KNOWN)
+    context, arguments = KNOWN[" ".join(words[:depth])], words[depth:]
+    if isinstance(context.command, click.Group) and arguments and arguments[0][0] != "-":
+        return f"there is no {arguments[0]}"
+    try:
+        context.command.make_parser(context).parse_args(list(arguments))
+    except click.BadOptionUsage:
+        return None
+    except click.UsageError as error:
+        return error.format_message()
+    return None
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("bench runn er", "there is no runn"),
+        ("bench leaderboard frame", "there is no frame"),
+        ("bench run continual --seed 3", "No such option"),
+        ("bench verify --repeat", None),
+        ("bench --help", None),
+        ("bench run -h", None),
+    ],
+)
+def test_a_command_that_does_not_exist_is_found(line, told):
+    found = wrong(line.split())
+    assert found is None if told is None else found.startswith(told)
+
+
+def test_readme_shows_columns_that_the_board_prints():
+    arguments = ["leaderboard", "show", "energy", "--results", str(RESULTS)]
+    printed = CliRunner().invoke(bench, arguments, standalone_mode=False).output
+    header = next(line for line in printed.splitlines() if line.startswith("rank"))
+    shown = re.search(r"^    (rank .*)$", read("README.md"), re.M)[1]
+    assert set(re.split(r" {2,}", shown)) <= set(re.split(r" {2,}", header))
 
 
 def test_readme_and_make_demo_run_the_same():
