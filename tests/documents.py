@@ -22,7 +22,7 @@ from leaderboard.standings import gap, lookup, overall
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
-DRAWN = "continual/split-digits-class"  # the scenario of the picture: the only one with 20 methods
+DRAWN = "continual/split-digits-class"  # where most methods were tuned both ways
 PACKAGES = {
     "harness": "which runs there are, in which process, with which labels, written where",
     "suites": "problems: what is learned, what is tested, how it is scored",
