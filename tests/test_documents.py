@@ -187,6 +187,7 @@ FILES = {path.name for top in TOPS for path in (ROOT / top).rglob("*")} | {
 PLACE = re.compile(rf"(?<![\w./~-])(?:{'|'.join(TOPS)})/[\w./*-]*\w")
 MODULE = re.compile(rf"(?<![\w./\"-])(?:{'|'.join(OURS)})(?:\.[A-Za-z_]\w*)+(?![\w*(])")
 IMPORT = re.compile(rf"\bfrom ((?:{'|'.join(OURS)})(?:\.\w+)*) import (\w+(?:, ?\w+)*)")
+JOINED = re.compile(r'\bROOT((?: / "[\w./-]+")+)')
 FILE = re.compile(r"(?<![\w*}])[\w/.-]*\w\.(?:py|md|toml|txt|css|j2|ya?ml)\b")
 
 EXAMPLES = {"mine.py", "my.py", "my_method.py", "path/to/file.py", "external/hardware.py"}
@@ -273,6 +274,8 @@ def test_no_docstring_comment_or_message_names_a_file_that_moved_away():
         docstrings, others = strings(text)
         named = [n for each in (*docstrings, *comments(text)) for n in lost(each, prose=True)]
         named += [n for each in others for n in lost(each, prose=False)]
+        joined = ["/".join(re.findall(r'"(.+?)"', parts)) for parts in JOINED.findall(text)]
+        named += [place for place in joined if not there(place)]
         found[name] = set(named)
     del found["tests/test_documents.py"]
     assert {name: names for name, names in found.items() if names} == ON_PURPOSE
