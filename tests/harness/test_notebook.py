@@ -66,10 +66,9 @@ def test_damaged_files_are_warned_of(tmp_path):
         assert len(load_results(tmp_path)) == 3
 
 
-def test_the_notebook_of_the_readme(tmp_path):
-    text = re.search(
-        r"<!-- notebook -->\n```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S
-    )[1]
+def test_the_notebook_of_the_commands(tmp_path):
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    text = re.search(r"<!-- notebook -->\n```python\n(.*?)```", page, re.S)[1]
     done = subprocess.run(
         [sys.executable, "-c", text],
         cwd=tmp_path,

@@ -75,7 +75,8 @@ def test_law_6_a_killed_fork_server_is_no_fault_of_any_run(tmp_path):
 def test_a_fork_server_that_never_works_is_not_started_for_every_run(tmp_path, bench):
     folder = tmp_path / "results"
     assert bench(*STUDY, "--trials", "1", "--results", str(folder)).returncode == 0
-    broken = "import os, sys\nif 'harness.forkserver' in sys.orig_argv: os._exit(os.write(2, b'!'))"
+    broken = "import os, sys\nif 'harness.isolation.forkserver' in sys.orig_argv: "
+    broken += "os._exit(os.write(2, b'!'))"
     (tmp_path / "sitecustomize.py").write_text(broken)
     paths = os.pathsep.join([str(tmp_path), environment()["PYTHONPATH"]])
     done = bench(*STUDY, "--results", str(folder), env={"PYTHONPATH": paths})

@@ -33,7 +33,7 @@ NEEDED = pytest.mark.skipif(bool(bubblewrap.why_not()), reason=bubblewrap.why_no
 
 ENTERED = """
 import sys
-from harness import sandbox
+from harness.isolation import sandbox
 folder, secret, outsider = *sys.argv[1:3], int(sys.argv[3])
 grant = sandbox.Grant(f"{folder}/scratch", f"{folder}/modules", (f"{folder}/mine.py",))
 sandbox.enter(grant, 1 << 30, None, tasks_outside=0)

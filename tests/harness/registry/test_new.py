@@ -65,6 +65,6 @@ def test_an_unknown_suite(bench):
 
 
 def test_templates_are_part_of_the_package():
-    assert {p.stem for p in (ROOT / "harness" / "templates").iterdir()} == {
+    assert {p.stem for p in (ROOT / "harness" / "registry" / "templates").iterdir()} == {
         "labelled", "prompted", "preferences", "test",
     }  # fmt: skip
