@@ -1,17 +1,22 @@
 """Fixtures that several folders share: an engine, methods written on the spot, the command line."""
 
+import contextlib
+import io
 import os
 import subprocess
+import sys
 import textwrap
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from harness import study
+from harness import cli, notebook, study
+from harness.checking import conformance, doctor
+from harness.engines import local
 from harness.engines.local import LocalEngine
 from harness.records.store import Store
 from harness.registry import registry
-from heldout_testing import METHOD, PLUGIN, command, environment
+from heldout_testing import METHOD, PATIENCE_SECONDS, PLUGIN, command, environment
 
 settings.register_profile(  # two noisy cores: time says nothing about an example
     "shared machine",
@@ -79,6 +84,35 @@ def run(engine, store):
 
 
 @pytest.fixture
+def shared_engine(engine, monkeypatch):
+    """Whoever starts an engine in this process gets the session's, which has torch loaded."""
+    for module in (local, notebook, doctor, conformance):
+        monkeypatch.setattr(module, "LocalEngine", lambda *_, **__: contextlib.nullcontext(engine))
+    return engine
+
+
+@pytest.fixture
+def bench_here(shared_engine, tmp_path, monkeypatch):
+    """Runs the command line in this process, in an empty folder, with the session's engine.
+
+    Two seconds where a process of its own takes eight; what it returns is the same.
+    """
+    monkeypatch.chdir(tmp_path)
+
+    def go(*arguments):
+        monkeypatch.setattr(sys, "argv", ["bench", *map(str, arguments)])
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                cli.main()
+            except SystemExit as end:
+                code = end.code
+        return subprocess.CompletedProcess(sys.argv, code, out.getvalue(), err.getvalue())
+
+    return go
+
+
+@pytest.fixture
 def bench(tmp_path):
     """Runs the command line in a process of its own, in an empty folder."""
 
@@ -89,7 +123,7 @@ def bench(tmp_path):
             env=environment() | (env or {}),
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=PATIENCE_SECONDS,
             **options,
         )
 

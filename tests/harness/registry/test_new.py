@@ -24,8 +24,8 @@ def test_what_it_writes_passes_for_every_suite(suite, engine, tmp_path):
     assert linted.returncode == 0, linted.stdout
 
 
-def test_the_command_and_its_test_file(bench, tmp_path):
-    done = bench("new", "method", "my-method", "--suite", "continual")
+def test_the_command_and_its_test_file(bench_here, tmp_path):
+    done = bench_here("new", "method", "my-method", "--suite", "continual")
     assert done.returncode == 0, done.stderr
     assert "bench check my_method.py:MyMethod --suite continual" in done.stdout
     passed = subprocess.run(
@@ -36,7 +36,7 @@ def test_the_command_and_its_test_file(bench, tmp_path):
         text=True,
     )
     assert passed.returncode == 0, passed.stdout
-    again = bench("new", "method", "my-method", "--suite", "continual")
+    again = bench_here("new", "method", "my-method", "--suite", "continual")
     assert again.returncode == 2
     assert "my_method.py is there already" in again.stderr
 
@@ -58,13 +58,13 @@ def test_names_that_cannot_be(name, words, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unknown_suite(bench):
-    done = bench("new", "method", "mine", "--suite", "continuall")
+def test_an_unknown_suite(bench_here):
+    done = bench_here("new", "method", "mine", "--suite", "continuall")
     assert done.returncode == 2
     assert 'did you mean "continual"' in done.stderr
 
 
 def test_templates_are_part_of_the_package():
-    assert {p.stem for p in (ROOT / "harness" / "templates").iterdir()} == {
+    assert {p.stem for p in (ROOT / "harness" / "registry" / "templates").iterdir()} == {
         "labelled", "prompted", "preferences", "test",
     }  # fmt: skip
