@@ -1,6 +1,7 @@
 """Fixtures that several folders share: an engine, methods written on the spot, the command line."""
 
 import contextlib
+import gc
 import io
 import os
 import subprocess
@@ -9,6 +10,7 @@ import textwrap
 
 import pytest
 from hypothesis import HealthCheck, settings
+from processes import children, is_alive
 
 from harness import cli, notebook, study
 from harness.checking import conformance, doctor
@@ -31,6 +33,21 @@ settings.load_profile("shared machine")
 def _cache(request):
     """Generated data goes where pytest keeps its own cache."""
     os.environ["HELDOUT_CACHE"] = str(request.config.cache.mkdir("heldout"))
+
+
+OF_ENGINES = ("harness.isolation.forkserver", "harness.metering.energy")
+"""Processes that may outlive a test: an engine of the session's or a module's started them."""
+
+
+@pytest.fixture(autouse=True)
+def _cleans_up():
+    """A test that leaves a process, or an open file to the collector, fails itself, not another."""
+    before = children(os.getpid())
+    yield
+    gc.collect(1)  # all that is new; whatever was not closed complains now
+    theirs = {pid for module in OF_ENGINES for pid in children(os.getpid(), module)}
+    left = set(children(os.getpid())) - set(before) - theirs
+    assert not [pid for pid in left if is_alive(pid)], "left running"
 
 
 @pytest.fixture(scope="session")

@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from harness import protocol, space, study
+from harness import space, study
 from harness.contract import Scalar, Scenario
 from harness.engines.facts import MethodFacts, of_method
 from harness.engines.local import LocalEngine
@@ -26,7 +25,6 @@ from harness.space import Choice, Dimension
 
 SHORT = {"epochs": "1", "steps": "20"}  # per experience, whichever is reached first
 PATIENCE_SECONDS = 25.0  # after which no further scenario is begun
-WINDOW_SECONDS = 1e-3  # where cost is judged: one pass more, as no figure is read off it
 LIMIT_SECONDS = 30.0  # of one run, for those who are waiting at a terminal
 POINTS = 2  # of the space that are tried
 UNLUCKY = ("diverged", "time-out")  # what a setting can be blamed for, and not the method
@@ -173,16 +171,11 @@ class _Trial:
             budget=self._budget,
         )
         store = Store.open(self._folder / f"results-{self._stores}")
-        (entry,), _ = study.prepare(request, self._engine, store)
-        window = min(scenario.window_seconds, WINDOW_SECONDS)
-        entry = dataclasses.replace(
-            entry, scenario=dataclasses.replace(scenario, window_seconds=window)
-        )
-        (spec,) = protocol.plan_evaluation(entry.study, None)
-        report = self._engine.run([entry.job(spec, None)], store, lambda _: None)
-        if report.errors:
-            raise HeldoutError(report.errors[0])
-        return report.records[spec.key]
+        summary = study.run(request, self._engine, store)
+        if summary.errors:
+            raise HeldoutError(summary.errors[0])
+        (record,) = summary.results[0].evaluation
+        return record
 
     def _judged(self, scenario: Scenario, record: Record) -> Iterator[Finding]:
         """Whether a run went through, and what is odd about one that did."""

@@ -47,10 +47,11 @@ def waited_for(event, process=None):
 def children(pid, module=""):
     """Ids of the processes that one has started, by `python -m MODULE` if that is given."""
     found = []
-    with contextlib.suppress(OSError):
-        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-            words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
-            found += [int(child)] * (not module or module.encode() in words)
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):  # by the thread that started them
+        with contextlib.suppress(OSError):
+            for child in path.read_text().split():
+                words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
+                found += [int(child)] * (not module or module.encode() in words)
     return found
 
 

@@ -25,7 +25,7 @@ def test_methods_of_other_suites_and_strangers_are_looked_up_where_they_are_name
 
 def test_no_torch_is_loaded():
     script = (
-        "import sys; from harness import applicability, registry\n"
+        "import sys; from harness.registry import applicability, registry\n"
         "for suite in registry.suites(): applicability.of_suite(suite)\n"
         "sys.exit('torch' in sys.modules)"
     )
