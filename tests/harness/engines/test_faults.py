@@ -133,14 +133,19 @@ def test_law_4_a_kill_while_starting_leaves_no_file_behind(tmp_path):
 # --- disks that take nothing more ----------------------------------------------------------------
 
 
+UNCOMPILED = {"PYTHONDONTWRITEBYTECODE": "1"}  # Python would keep half a file, and trip over it
+
+
 def limited(byte_count):
     """No file may grow beyond this: the kernel's own way to a write that fails, for any user."""
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (byte_count, resource.RLIM_INFINITY))
 
 
 def test_law_4_where_no_record_can_be_written_that_is_said_and_the_next_run_completes(
-    toy, bench_here
+    toy, shared_engine, bench_here, monkeypatch
 ):
+    shared_engine.accelerators(), shared_engine.hardware()  # its processes have no limit
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
     limited(4096)()
     try:
@@ -159,7 +164,7 @@ def test_law_4_where_no_record_can_be_written_that_is_said_and_the_next_run_comp
 
 @NEEDED
 def test_where_nothing_at_all_can_be_written_that_is_said(bench, store):
-    done = bench(*STUDY, preexec_fn=limited(0))
+    done = bench(*STUDY, env=UNCOMPILED, preexec_fn=limited(0))
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert "cannot make a temporary folder" in done.stderr
@@ -172,7 +177,7 @@ def test_a_pack_that_cannot_be_written_is_said_and_every_run_is_where_it_was(
     for seed in range(2):
         store.put(make_record(seed=seed))
     before = sorted(store.root.rglob("*"))
-    done = bench("pack", preexec_fn=limited(4096))
+    done = bench("pack", env=UNCOMPILED, preexec_fn=limited(4096))
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert "(File too large); no run is lost: make room" in done.stderr
