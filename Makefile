@@ -36,7 +36,7 @@ check: $(DEV)  ## lint and types
 test: $(DEV)  ## every test that is not marked slow
 	$(BIN)/pytest -n $(JOBS)
 
-slow: $(DEV)  ## the tests that take minutes
+slow: $(DEV)  ## the tests that take minutes, or measure time
 	$(BIN)/pytest -m slow
 
 docs: $(DEV)  ## what README and docs/ take from --help, the rooms and results/, written anew

@@ -17,21 +17,21 @@ def test_law_7_an_honest_study_has_no_doubts(honest, engine):
     assert (verdict.records, verdict.rescored, verdict.unscored) == (14, 6, 0)
 
 
-def test_the_command_says_so(honest, bench):
-    done = bench("verify", "--results", str(honest))
+def test_the_command_says_so(honest, bench_here):
+    done = bench_here("verify", "--results", str(honest))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "6 runs scored again; 0 doubts" in done.stdout
-    assert bench("verify", "--results", str(honest), "continual").returncode == 0
-    unknown = bench("verify", "--results", str(honest), "continuall")
+    assert bench_here("verify", "--results", str(honest), "continual").returncode == 0
+    unknown = bench_here("verify", "--results", str(honest), "continuall")
     assert unknown.returncode == 2
     assert 'did you mean "continual"' in unknown.stderr
-    assert bench("verify", "--results", "nowhere").returncode == 2
+    assert bench_here("verify", "--results", "nowhere").returncode == 2
 
 
-def test_the_command_lists_doubts(root, bench):
+def test_the_command_lists_doubts(root, bench_here):
     (path, row), *_ = judged(root)
     forge(path, row | {"score": 0.99})
-    done = bench("verify", "--results", str(root))
+    done = bench_here("verify", "--results", str(root))
     assert done.returncode == 1
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("doubt: ")]
     assert "its score is 0.99" in line

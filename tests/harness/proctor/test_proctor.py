@@ -5,10 +5,10 @@
 
 import dataclasses
 import os
-import time
 
 import numpy as np
 import pytest
+from processes import is_alive, waited_for
 
 from harness import protocol, study
 from harness.isolation import sandbox
@@ -20,16 +20,6 @@ from harness.registry.registry import find_scenarios
 CLASS = "continual/split-digits-class"
 
 
-def test_law_6_endless_loop_that_ignores_sigterm_is_killed(run, method_file):
-    loop = "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nwhile True: time.sleep(0.01)"
-    summary = run(method_file(before=loop), budget={"epochs": "1", "limit_seconds": "2"})
-    (record,) = summary.results[0].evaluation
-    assert record.failure.kind == "time-out"
-    assert "learn of experience 0" in record.failure.reason
-    assert "2 s" in record.failure.reason
-    assert record.cost.wall_seconds < 6
-
-
 def test_law_6_failure_keeps_the_last_of_the_log(run, method_file):
     noise = "for i in range(40000): print('line', i)\nos.write(1, bytes(range(256)))\n1 / 0"
     (record,) = run(method_file(before=noise)).results[0].evaluation
@@ -39,25 +29,16 @@ def test_law_6_failure_keeps_the_last_of_the_log(run, method_file):
     assert len(record.failure.log.encode()) <= 3 * (64 << 10)  # undecodable bytes grow
 
 
-def test_law_6_endless_output_ends_with_the_time_limit(run, method_file):
-    summary = run(
-        method_file(before="while True: print('x' * 10000)"),
-        budget={"epochs": "1", "limit_seconds": "2"},
-    )
-    assert summary.results[0].evaluation[0].failure.kind == "time-out"
-
-
 def test_law_6_children_left_behind_are_killed(run, method_file, tmp_path):
-    mark = tmp_path / "alive"
+    mark = tmp_path / "left"
     orphan = f"""
     if os.fork() == 0:
-        while True:
-            open({str(mark)!r}, 'a').write('x'); time.sleep(0.05)
+        open({str(mark)!r}, 'a').write(f'{{os.getpid()}} ')
+        while True: time.sleep(1)
+    while not os.path.exists({str(mark)!r}): time.sleep(0.01)
     """
-    run(method_file(start=orphan), isolation="process")
-    size = mark.stat().st_size if mark.exists() else 0
-    time.sleep(0.4)
-    assert (mark.stat().st_size if mark.exists() else 0) == size
+    run(method_file(start=orphan), isolation="process", budget={"limit_seconds": "1200"})
+    waited_for(lambda: not any(is_alive(pid) for pid in mark.read_text().split()))
 
 
 def test_law_6_one_bad_run_leaves_its_neighbour_bit_identical(run, method_file, store):
@@ -71,15 +52,6 @@ def test_law_6_one_bad_run_leaves_its_neighbour_bit_identical(run, method_file, 
     again = beside.results[1].evaluation[0]
     assert again.weights_sha256 == alone.weights_sha256
     assert again.predictions == alone.predictions
-
-
-def test_law_6_a_method_that_kills_the_fork_server_does_not_stop_later_runs(run, method_file):
-    """Without a sandbox nothing keeps it from that."""
-    kills = "os.kill(os.getppid(), signal.SIGKILL); time.sleep(9)"
-    (record,) = run(method_file("kills.py", step=kills), isolation="process").results[0].evaluation
-    assert record.failure.kind == "killed"
-    assert record.cost.cpu_seconds is None
-    assert run(method_file("good.py")).results[0].evaluation[0].status == "ok"
 
 
 def test_law_10_same_key_same_bits(run, store):
