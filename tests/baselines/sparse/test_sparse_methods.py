@@ -20,7 +20,8 @@ from baselines.sparse.static_nm import StaticNm
 from harness.candidate.experience import Ledger, StreamExperience
 from harness.contract import Budget
 from suites.sparse.constraints import NM, Sparsity
-from suites.sparse.scenarios import SIZES, network
+from suites.sparse.network import network
+from suites.sparse.scenarios import SIZES
 
 NAMES = list(SIZES)
 EPOCHS, SAMPLES, BATCH = 4, 160, 16
