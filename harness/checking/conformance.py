@@ -130,7 +130,7 @@ class _Trial:
         scenarios = [s for s in fitting if only is None or s.name in only]
         if not scenarios:
             needs = ", ".join(self._facts.requires) or "nothing in particular"
-            who = f"core scenario of {', '.join(only)}" if only else "core scenario"
+            who = f"core scenario named {' or '.join(only)}" if only else "core scenario"
             yield Finding("run", "problem", f"it needs {needs}; no {who} offers that")
             return
         first, record = self._first(scenarios, suite)
@@ -249,7 +249,7 @@ class _Trial:
 
 
 def _briefly(scenario: Scenario) -> Scenario:
-    """The scenario looked at less often and timed less exactly: none of that decides its outcome.
+    """The scenario looked at less often and timed less exactly: a short run is not scored.
 
     A look within `learn` stays, and where costs are judged so do a second pass and one that counts.
     """

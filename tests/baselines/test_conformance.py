@@ -75,6 +75,15 @@ def test_method_conforms(name, engine):
     assert ("constraint" in passed) == any(constraints)
 
 
+def test_a_scenario_that_it_is_not_made_for_is_a_problem(engine):
+    (problem,) = [
+        finding.text
+        for finding in conformance.check(METHODS["energy/ottt"], engine, only=["digits-mlp-2"])
+        if finding.verdict == "problem"
+    ]
+    assert problem == "it needs labels, spiking; no core scenario named digits-mlp-2 offers that"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_method_conforms_on_every_scenario(name, engine):

@@ -27,9 +27,6 @@ SCENARIOS = {scenario.name: scenario for scenario in energy.scenarios()}
 BATCH = 50
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 def backpropagated(model, x, y):
     model = copy.deepcopy(model)
     F.cross_entropy(model(x), y).backward()

@@ -32,9 +32,6 @@ END, AFTER, WANTED = 5, 4, 3
 LEARNERS = [Grpo, Rloo, RejectionSft, Dpo]
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 def network(seed: int = 0) -> Transformer:
     torch.manual_seed(seed)
     model = transformer(

@@ -23,8 +23,6 @@ from suites.rlhf.gold import LENGTH, SYMBOLS, gold, proxy
 from suites.rlhf.policies import policy
 from suites.rlhf.scenarios import divergence
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @dataclass
 class Written:

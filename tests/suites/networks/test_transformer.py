@@ -12,9 +12,6 @@ VOCABULARY, PROMPT, LENGTH, END = 11, 5, 7, 10
 SHAPE = {"vocabulary": VOCABULARY, "width": 16, "layers": 2, "heads": 4}
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 def network(seed: int = 0, scale: float = 1.0) -> Transformer:
     """A policy far enough from uniform for every token to matter, in float64."""
     torch.manual_seed(seed)

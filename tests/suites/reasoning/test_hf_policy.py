@@ -36,9 +36,6 @@ def policy(request):
     return build(request.param)
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 @pytest.fixture
 def precise(policy):
     """The policy in float64; its norms are torch's, since the library's compute in float32."""

@@ -53,9 +53,6 @@ FLOORS = {  # what the best constant completion of up to two digits earns
 }
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 @functools.cache
 def built(name: str, side: SideName, seed: int = 0) -> Stream:
     return ALL[name].build(side, seed)
