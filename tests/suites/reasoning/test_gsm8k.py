@@ -135,10 +135,11 @@ def test_many_texts_are_scored_in_order():
     ],
 )  # fmt: skip
 def test_texts_that_would_take_long_do_not(text):
+    """Worked out, or read by a parser without a limit, each would take minutes or for ever."""
     score(["\\boxed{1/3}"], ["2"])  # what is loaded at the first call
-    began = time.perf_counter()
+    began = time.thread_time()
     assert score([text], ["7"]) == 0.0
-    assert time.perf_counter() - began < 1.0
+    assert time.thread_time() - began < 20  # CPU seconds of this thread; in fact below 1
 
 
 @given(st.text(max_size=60) | st.text("\\boxed{}#$.,-+*/()=0123456789frac ", max_size=60))
