@@ -360,6 +360,7 @@ class LocalEngine:
             untrained_quality=outcome.untrained_quality,
             curve=outcome.curve,
             predictions=outcome.predictions,
+            outcomes=outcome.outcomes,
             parameters=outcome.parameters,
             weights_sha256=outcome.weights_sha256,
             selection=job.selection,

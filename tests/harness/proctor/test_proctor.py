@@ -119,6 +119,50 @@ def test_law_7_predictions_rescore_to_the_stored_matrix(run):
     assert record.score == pytest.approx(np.mean(record.quality_matrix[-1]))
 
 
+def test_law_7_what_each_item_scored_is_kept_where_the_method_answers(run, store):
+    (summary,) = run("er", trials=1, protocol="heldout").results
+    (record,) = summary.evaluation
+    (scenario,) = find_scenarios(CLASS, "core")
+    tests = scenario.build("evaluation", record.spec.seed).tests
+    last = {p.test: p.integers for p in record.predictions if p.experience == len(tests) - 1}
+    assert [outcome.test for outcome in record.outcomes] == list(range(len(tests)))
+    for outcome, test in zip(record.outcomes, tests, strict=True):
+        right = np.array(last[outcome.test]) == test.answers
+        assert outcome.scores == tuple(right.astype(float))
+        assert np.mean(outcome.scores) == pytest.approx(record.quality_matrix[-1][outcome.test])
+    assert store.get(record.spec).outcomes == record.outcomes
+    assert [tried.outcomes for tried in summary.tuning] == [()] * len(summary.tuning)
+
+
+def test_law_7_what_each_item_scored_is_kept_where_weights_are_delivered(run):
+    (record,) = run("rounding", place="precision/charlm-int4").results[0].evaluation
+    (outcome,) = record.outcomes
+    assert len(outcome.scores) == record.predictions[0].shape[0]
+    assert np.exp(np.mean(outcome.scores)) == pytest.approx(record.score, rel=1e-6)
+
+
+def test_law_6_a_failed_run_and_a_suite_that_does_not_say_have_no_outcomes(run, method_file, toy):
+    late = "if experience.task == 4: 1 / 0"
+    (record,) = run(method_file(after=late)).results[0].evaluation
+    assert (record.status, record.outcomes, record.predictions) == ("failed", (), ())
+    (record,) = run("toy-reinforce", place="toy-prompts/permutation").results[0].evaluation
+    assert record.status == "ok", record.failure
+    assert record.outcomes == ()
+
+
+def test_law_6_a_fault_in_items_leaves_no_row_and_a_sentence(engine, store):
+    request = study.Request(CLASS, ("finetune",), protocol="untuned", seeds=1)
+    (entry, *_), _ = study.prepare(request, engine, store)
+    half = dataclasses.replace(entry.scenario, items=lambda outputs, answers: outputs[::2])
+    job = dataclasses.replace(entry, scenario=half)
+    (spec,) = protocol.plan_evaluation(entry.study, None)
+    report = engine.run([job.job(spec, None)], store, lambda _: None)
+    assert report.records == {}
+    (error,) = report.errors
+    assert "continual/split-digits-class: `items` gave int64 values of shape" in error
+    assert store.get(spec) is None
+
+
 def test_law_8_costs_are_measured_and_energy_says_how(run, method_file):
     sleeping = method_file("sleeping.py", before="time.sleep(0.3)")
     busy = method_file(

@@ -185,7 +185,7 @@ PUT_ALL = """
 import sys
 from pathlib import Path
 import pyarrow.parquet as pq
-from harness import schema
+from harness.records import schema
 from harness.records.store import Store
 records = [schema.from_row(row) for row in pq.read_table(sys.argv[1]).to_pylist()]
 sys.stdin.readline()  # both begin at once

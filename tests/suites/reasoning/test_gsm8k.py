@@ -341,6 +341,7 @@ def test_quality_and_pass_at_k(small):
     outputs = np.stack([solution_tokens(tokens, row, 9) for row in texts])
     golds = np.array(["5", "7"])
     assert gsm8k.quality(None, outputs, golds) == pytest.approx(2 / 6)
+    assert gsm8k.share_solved(None, outputs, golds) == pytest.approx([2 / 3, 0])
     outputs[1, 0] = 65  # nine letters, no end
     found = gsm8k.secondary(None, outputs, golds)
     assert found["pass_at_3"] == 0.5
