@@ -1,6 +1,7 @@
 """Processes that tests begin, watch until something happens, and never leave behind."""
 
 import contextlib
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -21,12 +22,18 @@ def begun(folder, *arguments, place=None):
             env=environment() | (place or {}),
             stdout=out,
             stderr=err,
+            preexec_fn=interruptible,
         )
     try:
         yield process
     finally:
         process.kill()
         process.wait()
+
+
+def interruptible():
+    """Tests that were begun in the background of a shell have Ctrl-C ignored, and pass that on."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def errors(folder):

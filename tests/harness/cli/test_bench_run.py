@@ -192,9 +192,9 @@ def test_suites_of_other_kinds_need_no_change_to_the_harness(toy, bench_here, tm
     assert len(table) == 2 + 3
     solved = table[table.phase == "evaluation"]
     assert (solved.score == 1.0).all()
-    spent = dict(solved.spent.iloc[0])
+    spent = {item["name"]: item["value"] for item in solved.spent.iloc[0]}
     assert spent == {"generated_tokens": 960, "reward_calls": 960}
-    metrics = dict(solved.metrics.iloc[0])
+    metrics = {item["name"]: item["value"] for item in solved.metrics.iloc[0]}
     assert metrics["nonzero_share"] <= 0.5
     assert metrics["weights"] == 36
     met = [point["constraint_met"] for point in solved.curve.iloc[0]]

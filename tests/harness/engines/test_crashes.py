@@ -12,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from processes import interruptible
 
 from harness.isolation import workfolder
 from harness.records.reading import read_table, record_files
@@ -53,6 +54,7 @@ class Victim:
                 env=self.environment,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
+                preexec_fn=interruptible,
             )
 
     def files(self):
