@@ -210,7 +210,7 @@ def scenario(setting: Setting) -> Scenario:
     return Scenario(
         suite="reasoning",
         name=setting.name,
-        version=1,
+        version=2,
         tier="full",
         title=setting.title,
         metric=Metric("pass_at_1", "fraction", higher_is_better=True, floor=FLOOR),

@@ -335,5 +335,7 @@ def test_a_foreign_package_of_our_name_is_refused(tmp_path, name, call):
 @pytest.mark.parametrize("name", ["baselines", "suites"])
 def test_a_foreign_folder_of_our_name_without_code_is_no_danger(tmp_path, name):
     (tmp_path / name).mkdir()  # a namespace package gives way to a real one
-    done = python("from harness.registry import registry; print(bool(registry.methods()))", [tmp_path])
+    done = python(
+        "from harness.registry import registry; print(bool(registry.methods()))", [tmp_path]
+    )
     assert done.stdout.strip() == "True"
