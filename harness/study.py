@@ -149,8 +149,7 @@ def run(
     if request.phase != "tuning":
         if request.phase == "evaluation" and problems:
             raise HeldoutError(problems[min(problems)])
-        for name in dict.fromkeys(request.methods):
-            method = registry.find_method(name, request.place.partition("/")[0])
+        for method in methods(request):
             try:
                 description.write(store.root, description.of_method(method))
             except HeldoutError as error:  # `bench leaderboard describe` can do that later
@@ -178,11 +177,9 @@ def prepare(
     if request.device == "cuda" and not engine.accelerators():
         raise HeldoutError("--device cuda: torch finds no CUDA device here; see: bench doctor")
     scenarios = registry.find_scenarios(request.place, request.tier)
-    suite = request.place.partition("/")[0]
     entries: list[Entry] = []
     skipped: list[NotApplicable] = []
-    for name in dict.fromkeys(request.methods):
-        method = registry.find_method(name, suite)
+    for method in methods(request):
         facts = of_method(method, engine, store.cache, request.isolation)
         for scenario in scenarios:
             lacking = sorted(set(facts.requires) - scenario.offers)
@@ -197,6 +194,24 @@ def prepare(
                     raise
                 skipped.append(NotApplicable(method.name, scenario.id, str(error), "not run"))
     return entries, skipped
+
+
+def methods(request: Request) -> list[registry.MethodEntry]:
+    """The methods that a request names, each once however often and in whatever way it is named.
+
+    Raises HeldoutError where two of them would stand under one name in every table.
+    """
+    suite = request.place.partition("/")[0]
+    found = {(e := registry.find_method(name, suite)).target: e for name in request.methods}
+    named: dict[str, registry.MethodEntry] = {}
+    for entry in found.values():
+        other = named.setdefault(entry.name, entry)
+        if other is not entry:
+            raise HeldoutError(
+                f"{other.target} and {entry.target} would both be called {entry.name!r}; give one "
+                "file or class another name, or run them into two results folders"
+            )
+    return list(named.values())
 
 
 def _entry(

@@ -56,9 +56,7 @@ def value(kind: str, given: Any) -> Scalar:
     if kind == "float" and isinstance(plain, int) and not isinstance(plain, bool):
         plain = float(plain)
     if type(plain) is not KINDS[kind]:
-        raise ValueError(
-            f"is a {kind} by its annotation and defaults to {plain!r}; make them agree"
-        )
+        raise ValueError(f"is annotated {kind} and defaults to {plain!r}; make them agree")
     if isinstance(plain, float) and not math.isfinite(plain):
         raise ValueError(
             f"defaults to {plain}, which no record can hold; take a finite number, for example 0 "
