@@ -389,6 +389,11 @@ class Scenario:
     curve; it goes on over the batches of one test."""
     secondary: Callable[[Array, Array], Mapping[str, float]] | None = None
     """(outputs, answers) -> further numbers of the same outputs as `quality`, e.g. pass@8."""
+    items: Callable[[Array, Array], Array] | None = None
+    """(outputs, answers) -> what each test item scored (N,), in the same order: 0 or 1 where an
+    item is wrong or right, else a number. Their mean is `quality`; of a perplexity e to their mean
+    is, which are nats. Kept in the record to float32, so that noise between test items can be told
+    from noise between seeds."""
     measure: Callable[[nn.Module, Stream], Mapping[str, float]] | None = None
     """Further numbers from delivered weights, e.g. the divergence from the base model; asked for
     at every point of the curve, like `secondary`."""

@@ -16,6 +16,7 @@ import pyarrow as pa
 from harness import study
 from harness.engines.local import LocalEngine
 from harness.errors import HeldoutError, did_you_mean
+from harness.records import schema
 from harness.records.reading import read_table
 from harness.records.record import Record
 from harness.records.store import Store
@@ -94,7 +95,7 @@ def load_results(results: str | Path) -> pd.DataFrame:
     nested = [f.name for f in table.schema if pa.types.is_nested(f.type)]
     plain = table.drop_columns([*nested, "setting", "selection", "libraries", "budget"])
     settings = [json.loads(text) for text in table["setting"].to_pylist()]
-    metrics = [dict(pairs) for pairs in table["metrics"].to_pylist()]
+    metrics = [dict(schema.pairs(row)) for row in table["metrics"].to_pylist()]
     runs: pd.DataFrame = plain.to_pandas()
     return pd.concat([runs, _columns("setting", settings), _columns("metrics", metrics)], axis=1)
 

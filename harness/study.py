@@ -103,6 +103,7 @@ class Summary:
 
 
 NO_CONTENT = (
+    "items",  # what is told of the same outputs
     *("title", "tier", "trials", "tuning_seeds", "seeds", "targets", "flops", "window_seconds"),
     "sources",  # the fingerprint is of what was found
     "budget",  # is in the key by itself

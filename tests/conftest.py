@@ -1,17 +1,24 @@
 """Fixtures that several folders share: an engine, methods written on the spot, the command line."""
 
+import contextlib
+import gc
+import io
 import os
 import subprocess
+import sys
 import textwrap
 
 import pytest
 from hypothesis import HealthCheck, settings
+from processes import children, is_alive
 
-from harness import study
+from harness import cli, notebook, study
+from harness.checking import conformance, doctor
+from harness.engines import local
 from harness.engines.local import LocalEngine
 from harness.records.store import Store
 from harness.registry import registry
-from heldout_testing import METHOD, PLUGIN, command, environment
+from heldout_testing import METHOD, PATIENCE_SECONDS, PLUGIN, command, environment
 
 settings.register_profile(  # two noisy cores: time says nothing about an example
     "shared machine",
@@ -26,6 +33,21 @@ settings.load_profile("shared machine")
 def _cache(request):
     """Generated data goes where pytest keeps its own cache."""
     os.environ["HELDOUT_CACHE"] = str(request.config.cache.mkdir("heldout"))
+
+
+OF_ENGINES = ("harness.isolation.forkserver", "harness.metering.energy")
+"""Processes that may outlive a test: an engine of the session's or a module's started them."""
+
+
+@pytest.fixture(autouse=True)
+def _cleans_up():
+    """A test that leaves a process, or an open file to the collector, fails itself, not another."""
+    before = children(os.getpid())
+    yield
+    gc.collect(1)  # all that is new; whatever was not closed complains now
+    theirs = {pid for module in OF_ENGINES for pid in children(os.getpid(), module)}
+    left = set(children(os.getpid())) - set(before) - theirs
+    assert not [pid for pid in left if is_alive(pid)], "left running"
 
 
 @pytest.fixture(scope="session")
@@ -79,6 +101,36 @@ def run(engine, store):
 
 
 @pytest.fixture
+def shared_engine(engine, monkeypatch):
+    """Whoever starts an engine in this process gets the session's, which has torch loaded."""
+    for module in (local, notebook, doctor, conformance):
+        monkeypatch.setattr(module, "LocalEngine", lambda *_, **__: contextlib.nullcontext(engine))
+    return engine
+
+
+@pytest.fixture
+def bench_here(shared_engine, tmp_path, monkeypatch):
+    """Runs the command line in this process, in an empty folder, with the session's engine.
+
+    It returns what `bench` does, which loads torch twice and asks for this machine's energy model:
+    seven CPU seconds before the first run.
+    """
+    monkeypatch.chdir(tmp_path)
+
+    def go(*arguments):
+        monkeypatch.setattr(sys, "argv", ["bench", *map(str, arguments)])
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                cli.main()
+            except SystemExit as end:
+                code = end.code
+        return subprocess.CompletedProcess(sys.argv, code, out.getvalue(), err.getvalue())
+
+    return go
+
+
+@pytest.fixture
 def bench(tmp_path):
     """Runs the command line in a process of its own, in an empty folder."""
 
@@ -89,7 +141,7 @@ def bench(tmp_path):
             env=environment() | (env or {}),
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=PATIENCE_SECONDS,
             **options,
         )
 

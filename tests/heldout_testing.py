@@ -11,6 +11,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PLUGIN = ROOT / "tests" / "plugin"
 
+PATIENCE_SECONDS = 1200.0  # for what must happen sometime, on a machine however busy: else it hangs
+
 METHOD = """
 import os, signal, sys, time, ctypes
 from dataclasses import dataclass
@@ -64,7 +66,7 @@ def traced(folder, command, *options, **more):
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=PATIENCE_SECONDS,
         **more,
     )
     if "ptrace" in done.stderr:

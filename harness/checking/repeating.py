@@ -47,6 +47,7 @@ def differing(
     compared = {
         "status": (record.status, again.status),
         "predictions": (record.predictions, again.predictions),
+        "outcomes": (record.outcomes, again.outcomes if record.outcomes else ()),
         "quality": (record.quality_matrix, again.quality_matrix),
         "weights": (record.weights_sha256, again.weights_sha256),
         "samples": (_samples(record), _samples(again)),

@@ -49,11 +49,34 @@ def from_predictions(record: Record, exam: Exam) -> Iterator[str]:
                 f"its predictions for test {j} after experience {i} score {quality:.6g}, "
                 f"not {stored:.6g}"
             )
+    yield from _outcomes(record, exam, [answered[steps - 1, j] for j in range(tests)])
     yield from _curve(record, exam)
     if exam.stream.validation is None:
         found = exam.secondary({j: answered[steps - 1, j] for j in range(tests)})
         yield from _differing(found, record.curve[-1].measures if record.curve else {})
     yield from _beyond_budget(record, exam.sizes)
+
+
+def _outcomes(record: Record, exam: Exam, outputs: Sequence[Array]) -> Iterator[str]:
+    """What it says of single items, against its outputs by test; older records say nothing."""
+    if not record.outcomes:
+        return
+    if exam.scenario.items is None:
+        yield "it says what each test item scored, which its scenario does not"
+        return
+    if [one.test for one in record.outcomes] != list(range(len(outputs))):
+        yield f"it says what items scored of {len(record.outcomes)} tests of {len(outputs)}"
+        return
+    for one, answered in zip(record.outcomes, outputs, strict=True):
+        found, stored = exam.items(one.test, answered), np.array(one.scores)
+        if found is None or found.shape != stored.shape:
+            yield f"it says what {len(stored)} items of test {one.test} scored of {len(answered)}"
+        elif not (same := np.isclose(stored, found, rtol=TOLERANCE, atol=TOLERANCE)).all():
+            k = int(np.argmin(same))
+            yield (
+                f"its predictions for item {k} of test {one.test} score {found[k]:.6g}, "
+                f"but its outcomes say {stored[k]:.6g}"
+            )
 
 
 def from_matrix(record: Record, scenario: Scenario) -> Iterator[str]:

@@ -176,6 +176,29 @@ def show(place: str, form: Any, results: Path) -> int:  # fmt: skip
     return OK
 
 
+@command.command("picture")
+@click.argument("place", metavar="SUITE/SCENARIO")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("picture.svg"), show_default=True,
+    help="FILE.svg; replaced if it is there.",
+)  # fmt: skip
+@options.results
+def picture(place: str, out: Path, results: Path) -> int:
+    """Draw a scenario's ranks and scores as one SVG, in light and dark, for a README or a slide.
+
+    Where methods were also tuned on the evaluation problem itself, that score stands beside theirs.
+
+    \b
+    Example:
+      bench leaderboard picture continual/split-digits-class --out docs/picture.svg
+    """
+    from leaderboard.publishing.picture import write
+
+    write(results, place, out)
+    click.echo(f"{place} -> {out.resolve()}")
+    return OK
+
+
 @command.command("check")
 @options.results
 @click.option(

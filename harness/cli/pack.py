@@ -15,7 +15,8 @@ def command(results: Path) -> int:
     """Put the runs of each method on a scenario into one file, unchanged.
 
     A sixth of the space, and a folder that git likes better. Everything finds the runs as before,
-    and new ones get files of their own until they are packed too. Exit code 1 if a file is damaged.
+    and new ones get files of their own until they are packed too. A pack that an older version of
+    heldout wrote is written anew, as today's tools read it. Exit code 1 if a file is damaged.
 
     \b
     Example:
@@ -28,6 +29,8 @@ def command(results: Path) -> int:
     click.echo(
         f"{done.runs} runs packed into {done.files} files: {before:.1f} MB -> {after:.1f} MB"
     )
+    if done.rewritten:
+        click.echo(f"{done.rewritten} of an older version written anew, every run as it was")
     for damage in done.damaged:
         click.echo(f"left alone: {damage.reason}", err=True)
     return SOME_FAILED if done.damaged else OK

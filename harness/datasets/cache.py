@@ -6,9 +6,11 @@ kept. The names of files hold all that decides their content.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -31,3 +33,15 @@ def keep(path: Path, write: Callable[[IO[bytes]], None]) -> None:
         Path(name).replace(path)
     except OSError:
         Path(name).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def turn() -> Iterator[None]:
+    """One process at a time: who had to wait for another finds what it has made and kept."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            folder().mkdir(parents=True, exist_ok=True)
+            opened = os.open(folder(), os.O_RDONLY)
+            stack.callback(os.close, opened)  # which gives the lock back
+            fcntl.flock(opened, fcntl.LOCK_EX)
+        yield

@@ -158,6 +158,7 @@ class LocalEngine:
         """
         with self._lock:
             self._probe = self._probe or Probe()  # asks beside the first runs
+        self._unwritable.clear()  # it is another folder, or there is room again
         waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
         events: _Events = queue.SimpleQueue()
         for job in jobs:
@@ -359,6 +360,7 @@ class LocalEngine:
             untrained_quality=outcome.untrained_quality,
             curve=outcome.curve,
             predictions=outcome.predictions,
+            outcomes=outcome.outcomes,
             parameters=outcome.parameters,
             weights_sha256=outcome.weights_sha256,
             selection=job.selection,

@@ -1,4 +1,4 @@
-"""What a run costs and where it ran: clocks, counters, joules, the machine.
+"""What a run costs and where it ran: clocks, memory, energy and its counters, the machine.
 
-May import the facts of `records`; entered by `proctor`, `engines` and `checking`.
+May import the facts of `records`; `proctor`, `engines`, `study` and `checking` enter.
 """

@@ -19,6 +19,7 @@ from harness.contract import Array, Outputs, Scenario, SideName, Step, Stream, T
 from harness.errors import HeldoutError, RunFailure
 from harness.fingerprint import of_arrays
 from harness.metering.meter import memory_available
+from harness.records.record import ItemScores
 
 KEPT = 8  # exams in memory at a time
 KEPT_SHARE = 0.25  # of the memory that is free: what those kept may take
@@ -180,6 +181,31 @@ class Exam:
         if not math.isfinite(quality):
             raise RunFailure("output", f"the outputs for test {paper} score {quality}")
         return quality
+
+    def items(self, paper: int, outputs: Array) -> Array | None:
+        """What each of a paper's items scored (N,) float32; None where the scenario does not say.
+
+        Raises HeldoutError where the suite's function is unfit for its own outputs.
+        """
+        if self.scenario.items is None:
+            return None
+        found = np.asarray(self.scenario.items(outputs, self.papers[paper].answers))
+        if found.shape != outputs.shape[:1] or found.dtype.kind not in "biuf":
+            raise HeldoutError(
+                f"{self.scenario.id}: `items` gave {found.dtype} values of shape {found.shape} for "
+                f"the {len(outputs)} items of test {paper}; mend the suite: it is one number each"
+            )
+        with np.errstate(over="ignore"):
+            scores = found.astype(np.float32)
+        if not np.isfinite(scores).all():
+            k = int(np.argmin(np.isfinite(scores)))
+            raise RunFailure("output", f"the output for item {k} of test {paper} scores {found[k]}")
+        return scores
+
+    def outcomes(self, outputs: Mapping[int, Array]) -> tuple[ItemScores, ...]:
+        """`items` of outputs by paper, as a record holds them."""
+        found = {paper: self.items(paper, output) for paper, output in outputs.items()}
+        return tuple(ItemScores(p, tuple(s.tolist())) for p, s in found.items() if s is not None)
 
     def secondary(self, outputs: Mapping[int, Array]) -> dict[str, float]:
         """Further numbers of outputs by paper, each a mean over the papers."""

@@ -31,7 +31,7 @@ from harness.proctor.exam import Exam, checked
 from harness.proctor.stopping import is_over
 from harness.proctor.targets import SPENT
 from harness.proctor.weights import Judge
-from harness.records.record import Cost, Failure, Isolation, Prediction, RunSpec
+from harness.records.record import Cost, Failure, Isolation, ItemScores, Prediction, RunSpec
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class Outcome:
     metrics: Mapping[str, float] = field(default_factory=dict)
     curve: tuple[Point, ...] = ()
     predictions: tuple[Prediction, ...] = ()
+    outcomes: tuple[ItemScores, ...] = ()
     parameters: int | None = None
     weights_sha256: str | None = None
 
@@ -108,6 +109,7 @@ class _Sitting:
         self._matrix: list[list[float]] = []
         self._untrained: list[float] | None = None
         self._predictions: list[Prediction] = []
+        self._outcomes: tuple[ItemScores, ...] = ()  # of the last final evaluation
         self._end: tuple[int | None, str | None] = (None, None)  # parameters, SHA-256 of weights
         self._start_memory: int | None = None
         self.curve: list[Point] = []
@@ -227,6 +229,7 @@ class _Sitting:
         quality = {j: self._exam.quality(j, o) for j, o in outputs.items()}
         if final and self._spec.phase != "tuning":
             self._predictions += [_prediction(i, j, outputs[j]) for j in tests]
+            self._outcomes = self._exam.outcomes({j: outputs[j] for j in tests})
         secondary = self._exam.secondary({j: outputs[j] for j in shown})
         self._measures = {**self._judge.measures(), **secondary}
         counts, watch = self._counts or Counts(), self._watch
@@ -369,6 +372,7 @@ class _Sitting:
             metrics={name: float(v) for name, v in self._scenario.metrics(trace).items()},
             curve=tuple(self.curve),
             predictions=tuple(self._predictions),
+            outcomes=self._outcomes,
             parameters=self._judge.parameters or self._end[0],
             weights_sha256=self._judge.sha256 or self._end[1],
         )

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from harness.errors import HeldoutError
 from harness.records import schema
@@ -56,9 +57,23 @@ def of_rows(table: pa.Table) -> list[str]:
     """
     found: list[str] = []
     for batch in table.drop_columns(["digest"]).to_batches(max_chunksize=BATCH):
-        rows = _objects(batch.schema.names, [_texts(column) for column in batch.columns])
+        names = batch.schema.names
+        texts = [
+            _where_held(name, column) if name in schema.LATER else _texts(column)
+            for name, column in zip(names, batch.columns, strict=True)
+        ]
+        rows = _objects(names, texts, schema.LATER)
         found += [hashlib.sha256(row.encode()).hexdigest() for row in rows]
     return found
+
+
+def _where_held(name: str, lists: pa.Array) -> list[str]:
+    """The text of a later column with its name and a comma before; "" where it does not count."""
+    held = pc.fill_null(pc.list_value_length(lists), 0).to_pylist()
+    if not any(held):
+        return [""] * len(lists)
+    texts = zip(_texts(lists), held, strict=True)
+    return [f",{_encode(name)}:{text}" if count else "" for text, count in texts]
 
 
 def _texts(values: pa.Array) -> list[str]:
@@ -76,10 +91,10 @@ def _texts_of_valid(values: pa.Array) -> list[str]:
     """The same, but anything for those that are null."""
     kind = values.type
     if pa.types.is_struct(kind):
-        return _objects([field.name for field in kind], [_texts(v) for v in values.flatten()])
-    if pa.types.is_map(kind):  # a list of pairs, as `to_pylist` has it
-        keys, items = (_texts(_held(values, part)) for part in (values.keys, values.items))
-        return _lists(values, [f"[{key},{item}]" for key, item in zip(keys, items, strict=True)])
+        names, texts = [field.name for field in kind], [_texts(v) for v in values.flatten()]
+        if tuple(names) == schema.PAIR:  # of a list that stands for a mapping
+            return [f"[{name},{value}]" for name, value in zip(*texts, strict=True)]
+        return _objects(names, texts)
     if pa.types.is_list(kind):
         return _lists(values, _texts(_held(values, values.values)))
     if pa.types.is_string(kind):
@@ -107,8 +122,13 @@ def _lists(lists: pa.Array, texts: Sequence[str]) -> list[str]:
     return [f"[{','.join(texts[start:end])}]" for start, end in pairwise(ends)]
 
 
-def _objects(names: Sequence[str], texts: Sequence[Sequence[str]]) -> list[str]:
-    """The text of each object, given those of its values by name."""
+def _objects(
+    names: Sequence[str], texts: Sequence[Sequence[str]], whole: Collection[str] = ()
+) -> list[str]:
+    """The text of each object, given those of its values by name.
+
+    Those of `whole` bring their name and the comma before it; they never come first.
+    """
     columns = sorted(zip(names, texts, strict=True))
-    form = ",".join(f"{_encode(name)}:%s" for name, _ in columns)
+    form = "".join("%s" if name in whole else f",{_encode(name)}:%s" for name, _ in columns)[1:]
     return [f"{{{form}}}" % row for row in zip(*(column for _, column in columns), strict=True)]

@@ -1,16 +1,17 @@
 """Packing: the run files of a method on a scenario become one file, row for row as they were.
 
-A file of one row is nine tenths Parquet's own description of 93 columns; together the rows take a
+A file of one row is nine tenths Parquet's own description of its columns; together the rows take a
 sixth of the space. Packing moves records and changes none: each keeps its digest and is found by
 its key as before. The pack is written whole and read back before any run file goes; a run that is
-in both for a moment is one run. One process packs a folder at a time, others may write to it.
+in both for a moment is one run. A pack of an older version of the schema is written anew in that
+way too. One process packs a folder at a time, others may write to it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,16 @@ import pyarrow as pa
 
 from harness.errors import HeldoutError
 from harness.records import atomic, schema
-from harness.records.digests import check_digest
-from harness.records.store import MARKER, Damage, encoded, pack_of, read_file
+from harness.records.digests import check_table
+from harness.records.store import (
+    MARKER,
+    Damage,
+    decoded,
+    encoded,
+    pack_of,
+    read_file,
+    version_of,
+)
 
 
 @dataclass(frozen=True)
@@ -28,7 +37,8 @@ class Packed:
     """What came of packing a results folder."""
 
     runs: int  # whose own file is gone now
-    files: int  # packs written
+    files: int  # packs that they went into
+    rewritten: int  # packs that were of an older version of the schema
     bytes_before: int  # of all records
     bytes_after: int
     damaged: tuple[Damage, ...]  # left as they were
@@ -41,24 +51,35 @@ def pack(root: Path) -> Packed:
     """
     if not (root / MARKER).is_file():
         raise HeldoutError(f"{root} is no results folder of ours (it has no {MARKER})")
-    runs, packs, damaged = 0, 0, []
+    runs, packs, rewritten, damaged = 0, 0, 0, []
     with _alone(root):
         before = _size(root)
-        for folder in sorted(root.glob("[!.]*/[!.]*/[!.]*/")):
-            moved, bad = _pack_folder(folder)
-            runs, packs = runs + moved, packs + bool(moved)
+        for folder in _folders(root):
+            moved, old, bad = _pack_folder(folder)
+            runs, packs, rewritten = runs + moved, packs + bool(moved), rewritten + old
             damaged += bad
-        return Packed(runs, packs, before, _size(root), tuple(damaged))
+        return Packed(runs, packs, rewritten, before, _size(root), tuple(damaged))
 
 
-def _pack_folder(folder: Path) -> tuple[int, list[Damage]]:
-    """(runs moved into the folder's pack, files that could not be read)."""
-    target, rows, damaged = pack_of(folder), {}, []
+def _folders(root: Path) -> list[Path]:
+    """Every method's folder; of one that holds nothing a pack may be all that there is."""
+    folders = set(root.glob("[!.]*/[!.]*/[!.]*/"))
+    packs = [path for path in root.glob("[!.]*/[!.]*/[!.]*.parquet") if path.is_file()]
+    return sorted(folders | {path.with_name(path.name.removesuffix(".parquet")) for path in packs})
+
+
+def _pack_folder(folder: Path) -> tuple[int, bool, list[Damage]]:
+    """(runs moved into the folder's pack, whether that was old, files that could not be read)."""
+    target, rows, old, damaged = pack_of(folder), {}, False, []
     if target.exists():
         try:
-            rows = {row["key"]: row for row in _rows(target)}
+            found = _rows(target)
+            rows = {row["key"]: row for row in found}
+            if len(rows) < len(found):
+                raise HeldoutError(f"{target}: holds a run twice; delete one of its rows")
+            old = version_of(target) < schema.VERSION
         except HeldoutError as error:
-            return 0, [Damage(target, str(error))]
+            return 0, False, [Damage(target, str(error))]
     moved = []
     for path in sorted(folder.glob("[!.]*.parquet")):
         try:
@@ -70,13 +91,13 @@ def _pack_folder(folder: Path) -> tuple[int, list[Damage]]:
             moved.append(path)
         else:
             damaged.append(Damage(path, f"{path}: its run is in {target.name} with other values"))
-    if moved:
+    if moved or old:
         ordered = [rows[key] for key in sorted(rows)]
         content = encoded(pa.Table.from_pylist(ordered, schema=schema.SCHEMA))
         try:
+            _check(decoded(content, target), ordered)  # before the old pack goes
             atomic.write(target, content, replace=True)
-            if [row["digest"] for row in _rows(target)] != [row["digest"] for row in ordered]:
-                raise HeldoutError(f"{target} reads otherwise than written; no run was removed")
+            _check(read_file(target), ordered)
             for path in moved:
                 path.unlink()  # the folder stays: others may be about to write to it
         except OSError as error:
@@ -84,14 +105,21 @@ def _pack_folder(folder: Path) -> tuple[int, list[Damage]]:
                 f"cannot pack {folder} ({error.strerror}); no run is lost: make room or permit "
                 "writing, then run the same command again"
             ) from error
-    return len(moved), damaged
+    return len(moved), old, damaged
+
+
+def _check(pack: pa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Raise HeldoutError where a pack does not hold these rows."""
+    check_table(pack)
+    if pack["digest"].to_pylist() != [row["digest"] for row in rows]:
+        raise HeldoutError("a pack reads otherwise than written; no run was removed")
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
     """The rows of a file, each as it was written; HeldoutError otherwise."""
-    rows: list[dict[str, Any]] = read_file(path).to_pylist()
-    for row in rows:
-        check_digest(row)
+    table = read_file(path)
+    check_table(table)
+    rows: list[dict[str, Any]] = table.to_pylist()
     return rows
 
 

@@ -21,6 +21,8 @@ from harness.records import atomic, schema
 from harness.records.digests import check_table
 from harness.records.store import ANCHORS, CACHE, METHODS, Damage, read_file, stamp
 
+_VERSION = str(schema.VERSION).encode()
+
 
 def record_files(root: Path) -> list[Path]:
     """Every file of the folder that should hold records, by name."""
@@ -126,13 +128,19 @@ def failure_logs(root: Path, keys: Collection[str]) -> dict[str, str]:
 
 
 def _load_cache(root: Path, files: dict[str, str]) -> tuple[dict[str, str], pa.Table]:
-    """The cached rows whose files are unchanged; nothing if the cache is absent or unusable."""
+    """The cached rows whose files are unchanged; nothing if the cache is absent or unusable.
+
+    That of another version of the schema is not used: whoever wrote it knew other columns.
+    """
     empty = _cache_schema().empty_table()
     try:
         table = pq.ParquetFile(
             root / CACHE / "runs.parquet", page_checksum_verification=True
         ).read()
-        stamps = json.loads((table.schema.metadata or {})[b"heldout.files"])
+        metadata = table.schema.metadata or {}
+        if metadata[schema.VERSION_KEY] != _VERSION:
+            return {}, empty
+        stamps = json.loads(metadata[b"heldout.files"])
         table = table.cast(_cache_schema())
     except (OSError, pa.ArrowException, ValueError, KeyError):
         return {}, empty
@@ -154,7 +162,10 @@ def _save_cache(root: Path, rows: pa.Table, files: dict[str, str]) -> None:
     """Write the cache; a folder that cannot be written simply stays without one."""
     held = set(rows["file"].to_pylist())
     stamps = {name: stamp for name, stamp in files.items() if name in held}
-    metadata = {b"heldout.files": json.dumps(stamps, sort_keys=True).encode()}
+    metadata = {
+        schema.VERSION_KEY: _VERSION,
+        b"heldout.files": json.dumps(stamps, sort_keys=True).encode(),
+    }
     sink = pa.BufferOutputStream()
     pq.write_table(rows.replace_schema_metadata(metadata), sink, write_page_checksum=True)
     with contextlib.suppress(OSError):

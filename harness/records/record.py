@@ -86,6 +86,14 @@ class Prediction:
 
 
 @dataclass(frozen=True)
+class ItemScores:
+    """What each item of one test scored in the end, in the test set's own order."""
+
+    test: int
+    scores: tuple[float, ...]  # (N,) float32 values: 0 and 1 of an accuracy, else what it measures
+
+
+@dataclass(frozen=True)
 class Cost:
     """What a run spent. None means not measured."""
 
@@ -193,6 +201,7 @@ class Record:
     untrained_quality: tuple[float, ...] | None = None  # (tests,)
     curve: tuple[Point, ...] = ()
     predictions: tuple[Prediction, ...] = ()
+    outcomes: tuple[ItemScores, ...] = ()  # per test, after the last experience
     parameters: int | None = None  # of the delivered network
     weights_sha256: str | None = None
     selection: Selection | None = None  # evaluation under a tuning protocol

@@ -1,10 +1,16 @@
-"""How a record looks in Parquet: one explicit, versioned schema, and the way there and back."""
+"""How a record looks in Parquet: one explicit, versioned schema, and the way there and back.
+
+Version 2 has lists of a name and a value where version 1 had maps, which most of the field's tools
+cannot read, and `outcomes`. A digest is of values and not of their layout: such a list counts as
+the pairs that a map had, and a column that came later counts only where it holds something. So a
+record keeps its digest when its file is rewritten, and reading an older file is a cast.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -14,6 +20,7 @@ from harness.fingerprint import digest
 from harness.records.record import (
     Cost,
     Failure,
+    ItemScores,
     Machine,
     Prediction,
     Record,
@@ -22,10 +29,17 @@ from harness.records.record import (
     TuningCost,
 )
 
-VERSION = 1
+VERSION = 2
 VERSION_KEY = b"heldout.schema_version"
 
 _TEXT, _REAL, _INT, _FLAG = pa.string(), pa.float64(), pa.int64(), pa.bool_()
+PAIR = ("name", "value")
+"""Members of an element of a list that stands for a mapping."""
+
+
+def _named(kind: pa.DataType) -> pa.DataType:
+    return pa.list_(pa.struct(list(zip(PAIR, (_TEXT, kind), strict=True))))
+
 
 CURVE = pa.list_(
     pa.struct(
@@ -36,7 +50,7 @@ CURVE = pa.list_(
             pa.field("train_cpu_seconds", _REAL),
             pa.field("quality", _REAL),
             pa.field("constraint_met", _FLAG),
-            pa.field("measures", pa.map_(_TEXT, _REAL)),
+            pa.field("measures", _named(_REAL)),
             pa.field("train_flops", _INT),
             pa.field("train_joules", _REAL),
         ]
@@ -49,9 +63,12 @@ PREDICTIONS = pa.list_(
             pa.field("test", pa.int32()),
             pa.field("shape", pa.list_(pa.int32())),
             pa.field("integers", pa.list_(_INT)),
-            pa.field("reals", pa.list_(pa.float64())),
+            pa.field("reals", pa.list_(_REAL)),
         ]
     )
+)
+OUTCOMES = pa.list_(
+    pa.struct([pa.field("test", pa.int32()), pa.field("scores", pa.list_(pa.float32()))])
 )
 
 _FIELDS: list[tuple[str, pa.DataType, bool]] = [
@@ -86,11 +103,12 @@ _FIELDS: list[tuple[str, pa.DataType, bool]] = [
     ("higher_is_better", _FLAG, False),
     ("metric_floor", _REAL, False),
     ("score", _REAL, True),
-    ("metrics", pa.map_(_TEXT, _REAL), False),
+    ("metrics", _named(_REAL), False),
     ("quality_matrix", pa.list_(pa.list_(_REAL)), False),
     ("untrained_quality", pa.list_(_REAL), True),
     ("curve", CURVE, False),
     ("predictions", PREDICTIONS, False),
+    ("outcomes", OUTCOMES, False),  # since version 2
     ("parameters", _INT, True),
     ("weights_sha256", _TEXT, True),
     # what it cost
@@ -104,7 +122,7 @@ _FIELDS: list[tuple[str, pa.DataType, bool]] = [
     ("start_memory_bytes", _INT, True),
     ("samples_seen", _INT, True),
     ("samples_read", _INT, True),
-    ("spent", pa.map_(_TEXT, _INT), False),
+    ("spent", _named(_INT), False),
     ("overrun_seconds", _REAL, True),
     ("train_flops", _INT, True),
     ("predict_flops", _INT, True),
@@ -113,7 +131,7 @@ _FIELDS: list[tuple[str, pa.DataType, bool]] = [
     ("energy_joules", _REAL, True),
     ("energy_net_joules", _REAL, True),
     ("energy_idle_watts", _REAL, True),
-    ("energy_components", pa.map_(_TEXT, _REAL), False),
+    ("energy_components", _named(_REAL), False),
     ("energy_provenance", _TEXT, False),
     ("energy_detail", _TEXT, False),
     # what chose its setting, and what that cost
@@ -143,13 +161,28 @@ SCHEMA = pa.schema(
     [pa.field(name, kind, nullable=nullable) for name, kind, nullable in _FIELDS],
     metadata={VERSION_KEY: str(VERSION).encode()},
 )
-BULKY = ("predictions", "failure_log")
+BULKY = ("predictions", "outcomes", "failure_log")
 """Columns left out of the cache: read from the run's own file when they are wanted."""
+LATER = ("outcomes",)
+"""Columns that version 1 had not: an older file is read as if they were empty."""
+
+
+def of_today(table: pa.Table) -> pa.Table:
+    """The columns of this version from those of a file of this or an older one.
+
+    Raises KeyError or ArrowException where that cannot be.
+    """
+    for name in LATER:
+        if name not in table.column_names:
+            empty = pa.array([[]] * table.num_rows, SCHEMA.field(name).type)
+            table = table.append_column(name, empty)
+    return table.select(SCHEMA.names).cast(SCHEMA)
+
 
 _SPEC = [f.name for f in dataclasses.fields(RunSpec)]
 _COST = [f.name for f in dataclasses.fields(Cost)]
 _MACHINE = [f.name for f in dataclasses.fields(Machine)]
-_MAPS = ("spent", "energy_components")
+_MAPPINGS = ("metrics", "spent", "energy_components")
 _JSON = ("setting", "budget", "libraries")
 
 
@@ -161,19 +194,20 @@ def to_row(record: Record) -> dict[str, Any]:
     row |= {name: json.dumps(dict(row[name]), sort_keys=True) for name in _JSON}
     row |= {name: getattr(record.machine, name) for name in _MACHINE}
     row |= {name: getattr(record.cost, name) for name in _COST}
-    for name in _MAPS:
-        row[name] = sorted(row[name].items())
     for name in ("tier", "budget_standard", "status", "metric", "metric_unit", "higher_is_better",
                  "metric_floor", "score", "parameters", "weights_sha256", "isolation",
                  "started_at"):  # fmt: skip
         row[name] = getattr(record, name)
-    row["metrics"] = sorted(record.metrics.items())
+    row["metrics"] = record.metrics
+    for name in _MAPPINGS:
+        row[name] = _listed(row[name])
     row["quality_matrix"] = [list(line) for line in record.quality_matrix]
     row["untrained_quality"] = (
         None if record.untrained_quality is None else list(record.untrained_quality)
     )
-    row["curve"] = [vars(p) | {"measures": sorted(p.measures.items())} for p in record.curve]
+    row["curve"] = [vars(p) | {"measures": _listed(p.measures)} for p in record.curve]
     row["predictions"] = [vars(prediction) for prediction in record.predictions]
+    row["outcomes"] = [vars(outcome) for outcome in record.outcomes]
     row["failure_kind"] = failure.kind if failure else None
     row["failure_reason"] = _valid(failure.reason) if failure else None
     row["failure_log"] = _valid(failure.log) if failure else None
@@ -187,21 +221,35 @@ def to_row(record: Record) -> dict[str, Any]:
     return row | {"digest": row_digest(row)}
 
 
+def _listed(values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [dict(zip(PAIR, pair, strict=True)) for pair in sorted(values.items())]
+
+
+def pairs(listed: Iterable[Mapping[str, Any]]) -> list[tuple[str, Any]]:
+    """The (name, value) pairs of a list that stands for a mapping, e.g. of a row's `metrics`."""
+    return [(pair["name"], pair["value"]) for pair in listed]
+
+
 def _valid(text: str) -> str:
     """The text without lone surrogates, which odd file names bring along and UTF-8 cannot hold."""
     return text.encode(errors="replace").decode()
 
 
 def row_digest(row: Mapping[str, Any]) -> str:
-    """SHA-256 of every column except the digest itself."""
-    return digest({name: row[name] for name, _, _ in _FIELDS if name != "digest"})
+    """SHA-256 of every column except the digest itself and later ones that are empty."""
+    values = {name: row[name] for name, _, _ in _FIELDS if name != "digest"}
+    values |= {name: pairs(row[name]) for name in _MAPPINGS}
+    values["curve"] = [point | {"measures": pairs(point["measures"])} for point in row["curve"]]
+    return digest({name: v for name, v in values.items() if v or name not in LATER})
 
 
 def from_row(row: Mapping[str, Any]) -> Record:
     """The record behind one row, as `to_row` or a Parquet reader gives it."""
     spec = {name: row[name] for name in _SPEC}
     spec |= {name: json.loads(row[name]) for name in _JSON}
-    cost = {name: row[name] for name in _COST} | {name: dict(row[name]) for name in _MAPS}
+    mappings = {name: dict(pairs(row[name])) for name in _MAPPINGS}
+    metrics = mappings.pop("metrics")
+    cost = {name: row[name] for name in _COST} | mappings
     failure = None
     if row["failure_kind"] is not None:
         failure = Failure(row["failure_kind"], row["failure_reason"], row.get("failure_log") or "")
@@ -220,11 +268,14 @@ def from_row(row: Mapping[str, Any]) -> Record:
         isolation=row["isolation"],
         cost=Cost(**cost),
         score=row["score"],
-        metrics=dict(row["metrics"]),
+        metrics=metrics,
         quality_matrix=tuple(tuple(line) for line in row["quality_matrix"]),
         untrained_quality=None if untrained is None else tuple(untrained),
-        curve=tuple(Point(**p | {"measures": dict(p["measures"])}) for p in row["curve"]),
+        curve=tuple(Point(**p | {"measures": dict(pairs(p["measures"]))}) for p in row["curve"]),
         predictions=tuple(_prediction(p) for p in row.get("predictions") or ()),
+        outcomes=tuple(
+            ItemScores(o["test"], tuple(o["scores"])) for o in row.get("outcomes") or ()
+        ),
         parameters=row["parameters"],
         weights_sha256=row["weights_sha256"],
         selection=selection_from_json(row["selection"]) if row["selection"] else None,

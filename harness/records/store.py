@@ -205,15 +205,25 @@ def is_as_written(path: Path, records: Sequence[Record]) -> bool:
     """Whether a file is, byte for byte, what its records are written as.
 
     Checksums cover a file's pages only; this covers its footer too. A file by another version of
-    the Parquet library has other bytes and passes.
+    the Parquet library, or of an older schema, has other bytes and passes.
     """
     rows = [schema.to_row(record) for record in records]
     content, again = path.read_bytes(), encoded(pa.Table.from_pylist(rows, schema=schema.SCHEMA))
     return content == again or _writer(content) != _writer(again)
 
 
-def _writer(content: bytes) -> str:
-    return str(pq.ParquetFile(pa.BufferReader(content)).metadata.created_by)
+def _writer(content: bytes) -> tuple[str, int]:
+    metadata = pq.ParquetFile(pa.BufferReader(content)).metadata
+    return str(metadata.created_by), _version(metadata)
+
+
+def _version(metadata: pq.FileMetaData) -> int:
+    return int((metadata.metadata or {}).get(schema.VERSION_KEY, b"0"))
+
+
+def version_of(path: Path) -> int:
+    """The version of the schema that a file of ours was written with."""
+    return _version(pq.read_metadata(path))
 
 
 def encoded(table: pa.Table) -> bytes:
@@ -246,10 +256,14 @@ def read_file(path: Path) -> pa.Table:
         content = path.read_bytes()
     except OSError as error:
         raise UnreadableError(f"{path}: cannot be read ({error.strerror})") from error
+    return decoded(content, path)
+
+
+def decoded(content: bytes, path: Path) -> pa.Table:
+    """The same of the bytes of a file that is, or will be, at `path`."""
     try:
         file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
-        metadata = file.metadata.metadata or {}
-        version = int(metadata.get(schema.VERSION_KEY, b"0"))
+        version = _version(file.metadata)
         if version > schema.VERSION:
             raise NewerSchemaError(
                 f"{path}: written by a newer heldout (schema {version}, this one reads up to "
@@ -260,7 +274,7 @@ def read_file(path: Path) -> pa.Table:
         table = file.read(use_threads=False)
         if table.num_rows == 0:
             raise ValueError("it holds no row")
-        table = table.select(schema.SCHEMA.names).cast(schema.SCHEMA)
+        table = schema.of_today(table)
         table.validate(full=True)  # a file without page checksums may hold text that is none
         return table
     except (OSError, pa.ArrowException, ValueError, KeyError) as error:

@@ -1,4 +1,4 @@
 """Where suites and methods are found, read without running them, described and begun.
 
-May import contract, errors, space, fingerprint and `records`; everybody above enters by it.
+May import contract, errors, fingerprint, seeds, `records` and `candidate`; everybody above enters.
 """

@@ -11,6 +11,9 @@ from leaderboard import formats
 LOG_FROM = 10.0
 """Values that differ by this factor and more get a logarithmic axis."""
 
+MOST_APART = 1e300
+"""The quotient of two values that counts at most: beyond it the next one would be infinite."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tick:
@@ -74,7 +77,7 @@ def scale(
     if log is None:
         log = low > 1e-250 and high / low >= LOG_FROM
     if log and low > 1e-250:
-        room = (high / low) ** 0.05 if high > low else 1.5
+        room = min(high / low, MOST_APART) ** 0.05 if high > low else 1.5
         return Scale(low / room, high * room, start, end, log=True)
     span = high - low
     if span <= max(1e-9 * size, 1e-300):

@@ -1,4 +1,4 @@
-"""The site built and checked, records exported, constants frozen: all that is written to disk.
+"""The site built and checked, pictures drawn, records exported, constants frozen: what is written.
 
 May import every room of the leaderboard; the command line enters.
 """

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from harness.errors import HeldoutError
+from harness.records import schema
 from harness.records.reading import read_table
 from harness.records.store import Damage
 from leaderboard import spreadsheet
@@ -28,7 +29,7 @@ def tidy(results: Path) -> tuple[pa.Table, list[Damage]]:
     used = _used(table)
     counts = pa.array([key in used for key in table["key"].to_pylist()], pa.bool_())
     tidied = table.select(plain).append_column("counts", counts)
-    metrics = [dict(row) for row in table["metrics"].to_pylist()]
+    metrics = [dict(schema.pairs(row)) for row in table["metrics"].to_pylist()]
     for name in sorted({name for row in metrics for name in row}):
         column = pa.array([row.get(name) for row in metrics], pa.float64())
         tidied = tidied.append_column(f"{PREFIX}{name}", column)

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from harness.records import schema
 from leaderboard.statistics import MINIMUM_SEEDS
 
 RANKED_PROTOCOL = "heldout"
@@ -232,7 +233,7 @@ def json_object(text: str) -> dict[str, Any]:
 def _run(row: dict[str, Any]) -> Run:
     return Run(
         problem=Problem(**{name: row[name] for name in _PROBLEM}),
-        metrics=tuple(sorted(row["metrics"])),
+        metrics=tuple(sorted(schema.pairs(row["metrics"]))),
         trials=row["trials"],
         **{name: row[name] for name in _RUN},
     )

@@ -31,7 +31,6 @@ from dataclasses import replace
 import numpy as np
 
 from harness.contract import (
-    Array,
     Budget,
     Metric,
     Outputs,
@@ -46,6 +45,7 @@ from suites.continual.image_problems import Images
 from suites.data.mnist import FASHION_MNIST, MNIST
 from suites.data.samples import Samples
 from suites.metrics import stream_metrics
+from suites.metrics.accuracy import accuracy, right
 from suites.networks import inference
 
 TASKS = 5
@@ -208,6 +208,7 @@ def _scenario(
         build=functools.partial(_stream, images, draw),
         fingerprint=images.fingerprint,
         quality=accuracy,
+        items=right,
         metrics=_metrics,
         outputs=Outputs("integer", low=0, high=outputs - 1),
         offers=offers,
@@ -231,11 +232,6 @@ def _stream(images: Images, draw: Draw, side: SideName, seed: int) -> Stream:
 
 
 # --- judging -----------------------------------------------------------------------------------
-
-
-def accuracy(outputs: Array, answers: Array) -> float:
-    """Share of outputs (N,) that equal their answers (N,)."""
-    return float(np.mean(outputs == answers))
 
 
 def _metrics(trace: Trace) -> Mapping[str, float]:

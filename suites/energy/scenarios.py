@@ -32,7 +32,6 @@ import numpy as np
 
 from harness import fingerprint
 from harness.contract import (
-    Array,
     Budget,
     Call,
     Metric,
@@ -46,6 +45,7 @@ from harness.contract import (
 )
 from suites.data.samples import Samples, stratified
 from suites.data.standardised import standardised
+from suites.metrics.accuracy import accuracy, right
 
 CLASSES = 10
 PIXELS = 64
@@ -81,6 +81,7 @@ def _scenario(name: str, title: str, depth: int, kind: str) -> Scenario:
         build=functools.partial(_stream, depth, kind),
         fingerprint=_fingerprint,
         quality=accuracy,
+        items=right,
         metrics=metrics,
         outputs=Outputs("integer", low=0, high=CLASSES - 1),
         offers=frozenset({"labels", kind}),
@@ -133,11 +134,6 @@ def _stream(depth: int, kind: str, side: SideName, seed: int) -> Stream:  # noqa
 
 
 # --- judging -----------------------------------------------------------------------------------
-
-
-def accuracy(outputs: Array, answers: Array) -> float:
-    """Share of outputs (N,) that equal their answers (N,)."""
-    return float(np.mean(outputs == answers))
 
 
 def metrics(trace: Trace) -> Mapping[str, float]:

@@ -29,9 +29,13 @@ def checkpoint(recipe: Mapping[str, Any], train: Callable[[], Weights]) -> Weigh
     """
     path = _cached(recipe)
     weights = _load(path)
-    if weights is None:
-        weights = _alone(train, seed=int(digest(dict(recipe))[:15], 16))
-        _save(path, weights)
+    if weights is not None:
+        return weights
+    with cache.turn():
+        weights = _load(path)
+        if weights is None:
+            weights = _alone(train, seed=int(digest(dict(recipe))[:15], 16))
+            _save(path, weights)
     return weights
 
 

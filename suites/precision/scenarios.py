@@ -45,6 +45,7 @@ from harness.contract import (
 from suites.data.digits import digits
 from suites.data.glyphs import glyphs
 from suites.data.samples import Samples
+from suites.metrics.accuracy import accuracy, right
 from suites.precision.corpus import CONTEXT, SYMBOLS, corpus
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def _digits(name: str) -> Scenario:
         build=_digits_stream,
         fingerprint=_digits_fingerprint,
         quality=accuracy,
+        items=right,
         metrics=functools.partial(metrics, "accuracy"),
         outputs=Outputs("integer", low=0, high=CLASSES - 1),
         offers=frozenset({"labels", name}),
@@ -114,6 +116,7 @@ def _text(name: str) -> Scenario:
         build=_text_stream,
         fingerprint=_text_fingerprint,
         quality=perplexity,
+        items=surprise,
         secondary=against_source,
         metrics=functools.partial(metrics, "perplexity"),
         outputs=Outputs("real", low=0),
@@ -184,14 +187,14 @@ def _text_stream(side: SideName, seed: int) -> Stream:  # noqa: ARG001
 # --- judging -----------------------------------------------------------------------------------
 
 
-def accuracy(outputs: Array, answers: Array) -> float:
-    """Share of outputs (N,) that equal their answers (N,)."""
-    return float(np.mean(outputs == answers))
+def surprise(outputs: Array, answers: Array) -> Array:  # noqa: ARG001
+    """That of each window (N,), in nats per symbol: what is put out."""
+    return outputs
 
 
-def perplexity(outputs: Array, answers: Array) -> float:  # noqa: ARG001
+def perplexity(outputs: Array, answers: Array) -> float:
     """e to the mean surprise of windows (N,)."""
-    return float(np.exp(outputs.mean(dtype=np.float64)))
+    return float(np.exp(surprise(outputs, answers).mean(dtype=np.float64)))
 
 
 def against_source(outputs: Array, answers: Array) -> Mapping[str, float]:

@@ -223,6 +223,7 @@ def scenario(setting: Setting) -> Scenario:
         build=functools.partial(_stream, setting),
         fingerprint=functools.partial(_fingerprint, setting),
         quality=functools.partial(quality, setting.source),
+        items=functools.partial(share_solved, setting.source),
         secondary=functools.partial(secondary, setting.source),
         metrics=_metrics,
         outputs=Outputs(
@@ -331,6 +332,11 @@ def solved(source: str | None, outputs: Array, golds: Array) -> Array:
     texts = [completion_text(tokens, row) for row in outputs.reshape(-1, outputs.shape[-1])]
     right = numeric_answers.score(texts, [str(g) for g in np.repeat(golds, outputs.shape[1])])
     return right.reshape(outputs.shape[:2]) > 0
+
+
+def share_solved(source: str | None, outputs: Array, golds: Array) -> Array:
+    """Share of each question's completions that end in its answer (N,)."""
+    return np.asarray(solved(source, outputs, golds).mean(1))
 
 
 def quality(source: str | None, outputs: Array, golds: Array) -> float:

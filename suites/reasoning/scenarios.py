@@ -147,6 +147,7 @@ def _scenario(name: str, title: str, tasks: Tasks, offers: frozenset[str]) -> Sc
         build=functools.partial(_stream, tasks, noisy="noise" in offers),
         fingerprint=functools.partial(_fingerprint, tasks),
         quality=quality,
+        items=share_correct,
         metrics=functools.partial(_metrics, several, "accuracy" if inference else "pass_at_1"),
         outputs=Outputs(
             "integer",
@@ -266,6 +267,11 @@ def correct(outputs: Array, right: Array) -> Array:
     """Which completions (N, L), or (N, K, L), hold the answers (N, L): (N,), or (N, K), bool."""
     same = answers(outputs) == (right if outputs.ndim == 2 else right[:, None])
     return np.asarray(same.all(-1))
+
+
+def share_correct(outputs: Array, right: Array) -> Array:
+    """Share of each question's completions that hold its answer (N,)."""
+    return correct(outputs, right).reshape(len(outputs), -1).mean(1)
 
 
 def quality(outputs: Array, right: Array) -> float:

@@ -95,6 +95,7 @@ def _scenario(size: int, *, inference: bool) -> Scenario:
         build=functools.partial(_stream, size),
         fingerprint=functools.partial(_fingerprint, size),
         quality=quality,
+        items=gold_rewards,
         metrics=_metrics,
         outputs=Outputs("integer", shape=(LENGTH,), low=0, high=SYMBOLS - 1),
         offers=frozenset({"preferences", "proxy reward"} | more),
@@ -152,9 +153,14 @@ def _stream(size: int, side: SideName, seed: int) -> Stream:
 # --- judging -----------------------------------------------------------------------------------
 
 
+def gold_rewards(outputs: Array, answers: Array) -> Array:
+    """Gold reward (N,) of strings (N, LENGTH); every answer holds the whole reward."""
+    return Gold.unpacked(answers[0]).score(outputs)
+
+
 def quality(outputs: Array, answers: Array) -> float:
-    """Mean gold reward of strings (N, LENGTH); every answer holds the whole reward."""
-    return float(Gold.unpacked(answers[0]).score(outputs).mean())
+    """Mean gold reward of strings (N, LENGTH)."""
+    return float(gold_rewards(outputs, answers).mean())
 
 
 def _metrics(trace: Trace) -> Mapping[str, float]:

@@ -26,11 +26,8 @@ from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from harness import fingerprint
 from harness.contract import (
-    Array,
     Budget,
     Call,
     Metric,
@@ -43,6 +40,7 @@ from harness.contract import (
     Trace,
 )
 from suites.data.standardised import standardised
+from suites.metrics.accuracy import accuracy, right
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, nn
@@ -110,6 +108,7 @@ def _scenario(name: str, title: str, offers: frozenset[str], constraint: Call | 
         build=_stream,
         fingerprint=_fingerprint,
         quality=accuracy,
+        items=right,
         metrics=metrics,
         outputs=Outputs("integer", low=0, high=CLASSES - 1),
         offers=offers,
@@ -145,11 +144,6 @@ def _stream(side: SideName, seed: int) -> Stream:  # noqa: ARG001
 
 
 # --- judging -----------------------------------------------------------------------------------
-
-
-def accuracy(outputs: Array, answers: Array) -> float:
-    """Share of outputs (N,) that equal their answers (N,)."""
-    return float(np.mean(outputs == answers))
 
 
 def metrics(trace: Trace) -> Mapping[str, float]:

@@ -13,14 +13,19 @@ from suites.networks.mlp import mlp
 
 
 def started(method, network, classes):
-    """The method after `start` on a problem with this network."""
+    """The method after `start` on a problem with this network, what it adds being of its type."""
     problem = SimpleNamespace(
         model=lambda: copy.deepcopy(network),
         rng=torch.Generator().manual_seed(2),
         classes=classes,
         device=torch.device("cpu"),
     )
-    method.start(problem)
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(next(network.parameters()).dtype)
+    try:
+        method.start(problem)
+    finally:
+        torch.set_default_dtype(usual)
     return method
 
 
@@ -32,14 +37,15 @@ def experience(x, y, **budget):
 
 
 def samples(n, inputs, classes, seed=0):
+    """In float64, as `network` is: what differs by the order of sums alone then hardly differs."""
     rng = torch.Generator().manual_seed(seed)
-    x = torch.randn(n, inputs, generator=rng)
+    x = torch.randn(n, inputs, generator=rng).double()
     return x, torch.randint(classes, (n,), generator=rng)
 
 
 def network(inputs, hidden, outputs, seed=0):
     torch.manual_seed(seed)
-    return mlp(inputs, hidden, outputs)
+    return mlp(inputs, hidden, outputs).double()
 
 
 def gradients(model):
@@ -50,4 +56,5 @@ def assert_same(found, expected):
     assert found.keys() == expected.keys()
     for name in expected:
         assert expected[name].any(), f"{name}: nothing to compare"
-        torch.testing.assert_close(found[name], expected[name], rtol=1e-4, atol=1e-6)
+        assert found[name].dtype == torch.float64
+        torch.testing.assert_close(found[name], expected[name])

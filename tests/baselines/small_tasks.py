@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -77,10 +77,16 @@ def drawn(like: Tensor, seed: int) -> Tensor:
     return torch.rand(like.shape, generator=generator(seed), dtype=like.dtype)
 
 
-def problem(heads: list[list[int]] | None = None, outputs: int = 4) -> SimpleNamespace:
+def problem(
+    heads: list[list[int]] | None = None,
+    outputs: int = 4,
+    build: Callable[[int, list[list[int]] | None], nn.Module] | None = None,
+) -> SimpleNamespace:
+    """Of two tasks; `build`: the network for outputs and heads, None: one of three small layers."""
+
     def model() -> nn.Module:
         torch.manual_seed(3)
-        return mlp(6, [8, 7], outputs, heads)
+        return build(outputs, heads) if build else mlp(6, [8, 7], outputs, heads)
 
     return SimpleNamespace(
         model=model,
@@ -95,13 +101,17 @@ def problem(heads: list[list[int]] | None = None, outputs: int = 4) -> SimpleNam
 
 
 class Experience:
-    """A task of 40 samples that tell their labels by their largest input."""
+    """A task of 40 samples that tell their labels by their largest input.
 
-    def __init__(self, task: int, classes: tuple[int, ...]) -> None:
+    As pictures they lie in [0, 1], and are of another brightness in every task.
+    """
+
+    def __init__(self, task: int, classes: tuple[int, ...], pictures: bool = False) -> None:
         rng = generator(task)
         self.task, self.classes = task, classes
         self.targets = torch.tensor(classes).repeat(40 // len(classes))
-        self.inputs = torch.rand(40, 6, generator=rng) + 2 * F.one_hot(self.targets, 6)
+        noise, label = torch.rand(40, 6, generator=rng), F.one_hot(self.targets, 6)
+        self.inputs = (noise + label + task) / 3 if pictures else noise + 2 * label
         self.rng = rng
 
     def __len__(self) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from heldout_testing import METHOD
 
 MEMORY = {"memory_bytes": str(1 << 29)}
-TWO_SECONDS = {"limit_seconds": "2"}
+SOME_SECONDS = {"limit_seconds": "6"}  # the neighbour needs a fraction of one
 
 
 @dataclass(frozen=True)
@@ -129,53 +129,53 @@ ENDS_ITSELF = [
     Bad("is killed", {"step": "os.kill(os.getpid(), signal.SIGKILL)"}, "killed", "out of memory"),
     Bad(
         "terminates its group",
-        {"step": "os.killpg(0, signal.SIGTERM); time.sleep(9)"},
+        {"step": "os.killpg(0, signal.SIGTERM); time.sleep(999)"},
         "killed",
         "crashed with SIGTERM",
     ),
-    Bad("ends by an alarm", {"before": "signal.alarm(1); time.sleep(9)"}, "killed", "SIGALRM"),
+    Bad("ends by an alarm", {"before": "signal.alarm(1); time.sleep(999)"}, "killed", "SIGALRM"),
 ]
 NEVER_ENDS = [
     Bad(
         "loops and ignores SIGTERM",
-        {"before": "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nwhile True: time.sleep(0.01)"},
+        {"before": "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nwhile True: time.sleep(1)"},
         "time-out",
-        "learn of experience 0 was still running after the limit of 2 s",
-        TWO_SECONDS,
+        "learn of experience 0 was still running after the limit of 6 s",
+        SOME_SECONDS,
     ),
     Bad(
         "loops while answering",
-        {"predict": "while True: pass"},
+        {"predict": "while True: time.sleep(1)"},
         "time-out",
         "predict on test 0",
-        TWO_SECONDS,
+        SOME_SECONDS,
     ),
     Bad(
         "loops at import",
         {},
         "time-out",
         "importing the method",
-        TWO_SECONDS,
+        SOME_SECONDS,
         edits=(
             (
                 "    def start(",
-                "    def __post_init__(self):\n        while True: pass\n\n    def start(",
+                "    def __post_init__(self):\n        while True: time.sleep(1)\n\n    def start(",
             ),
         ),
     ),
     Bad(
         "prints without end",
-        {"before": "while True: print('x' * 10000)"},
+        {"before": "while True: print('x' * 10000); time.sleep(0.001)"},
         "time-out",
         "learn of experience 0",
-        TWO_SECONDS,
+        SOME_SECONDS,
     ),
     Bad(
         "stops itself",
         {"before": "os.kill(os.getpid(), signal.SIGSTOP)"},
         "time-out",
         "learn of experience 0",
-        TWO_SECONDS,
+        SOME_SECONDS,
     ),
     Bad(
         "waits for an answer", {"before": "sys.stdin.readline(); input()"}, "exception", "EOFError"

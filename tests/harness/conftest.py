@@ -10,7 +10,16 @@ from forgery import CLASS
 from harness import study
 from harness.contract import Point
 from harness.protocol import Study
-from harness.records.record import Cost, Machine, Prediction, Record, RunSpec, Selection, TuningCost
+from harness.records.record import (
+    Cost,
+    ItemScores,
+    Machine,
+    Prediction,
+    Record,
+    RunSpec,
+    Selection,
+    TuningCost,
+)
 from harness.records.store import Store
 from harness.space import Choice, LogUniform
 
@@ -82,6 +91,7 @@ RECORD = Record(
         Prediction(1, 0, (4,), (0, 1, 1, 0), None),
         Prediction(1, 1, (2, 2), None, (0.5, -1.5, 0.0, 3.25)),
     ),
+    outcomes=(ItemScores(0, (1.0, 0.0, 0.0, 1.0)), ItemScores(1, (0.25, -1.5))),
     parameters=1234,
     weights_sha256="ab" * 32,
     selection=Selection(

@@ -9,13 +9,13 @@ import pytest
 from harness import load_results, run
 from harness.errors import HeldoutError
 from harness.records.reading import record_files
-from heldout_testing import ROOT, environment
+from heldout_testing import ROOT
 
 CLASS = "continual/split-digits-class"
 SMALL = {"seeds": 2, "trials": 1, "budget": {"epochs": 1}}
 
 
-def test_records_and_a_tidy_frame(tmp_path):
+def test_records_and_a_tidy_frame(shared_engine, tmp_path):
     folder = tmp_path / "results"
     records = run(CLASS, "finetune", results=folder, **SMALL)
     assert [(r.status, r.spec.phase, r.spec.seed) for r in records] == [
@@ -32,7 +32,7 @@ def test_records_and_a_tidy_frame(tmp_path):
     assert not frame.map(lambda value: isinstance(value, dict | list)).any(axis=None)
 
 
-def test_a_class_from_a_file(method_file, tmp_path):
+def test_a_class_from_a_file(shared_engine, method_file, tmp_path):
     from harness.candidate.loading import load_method
 
     mine = load_method(method_file("from_a_class.py"))
@@ -42,7 +42,7 @@ def test_a_class_from_a_file(method_file, tmp_path):
     assert record.spec.method == "from_a_class.py:Mine"
 
 
-def test_what_cannot_be_run_is_said(tmp_path):
+def test_what_cannot_be_run_is_said(shared_engine, tmp_path):
     exec("class Here: pass", namespace := {})
     for arguments, options, words in (
         ((CLASS,), {}, "needs a method"),
@@ -58,7 +58,7 @@ def test_what_cannot_be_run_is_said(tmp_path):
         load_results(tmp_path / "nowhere")
 
 
-def test_damaged_files_are_warned_of(tmp_path):
+def test_damaged_files_are_warned_of(shared_engine, tmp_path):
     run(CLASS, "finetune", results=tmp_path, **SMALL)
     path = record_files(tmp_path)[0]
     path.write_bytes(path.read_bytes()[:-9])
@@ -66,20 +66,14 @@ def test_damaged_files_are_warned_of(tmp_path):
         assert len(load_results(tmp_path)) == 3
 
 
-def test_the_notebook_of_the_readme(tmp_path):
-    text = re.search(
-        r"<!-- notebook -->\n```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S
-    )[1]
-    done = subprocess.run(
-        [sys.executable, "-c", text],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "metrics.forgetting" in done.stdout
-    assert "finetune" in done.stdout
+def test_the_notebook_of_the_commands(shared_engine, tmp_path, monkeypatch, capsys):
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    text = re.search(r"<!-- notebook -->\n```python\n(.*?)```", page, re.S)[1]
+    monkeypatch.chdir(tmp_path)
+    exec(text, {"__name__": "__main__"})
+    said = capsys.readouterr().out
+    assert "metrics.forgetting" in said
+    assert "finetune" in said
 
 
 def test_import_harness_stays_light():

@@ -23,7 +23,8 @@ FLAGS = (
 class Browser:
     """One process with one page; the protocol's messages end in a null byte."""
 
-    def __init__(self, seconds=60):
+    def __init__(self, seconds=1200):
+        """`seconds`: after which a browser that hangs is killed; what is read from it then ends."""
         self.folder = tempfile.mkdtemp(prefix="heldout-chromium-")
         commands, self.commands = os.pipe()
         self.answers, answers = os.pipe()
@@ -43,19 +44,27 @@ class Browser:
         )
         os.close(commands)
         os.close(answers)
-        self.timer = threading.Timer(seconds, self.process.kill)  # then reading ends
+        self.timer = threading.Timer(seconds, self.process.kill)
         self.timer.start()
         self.numbers, self.rest, self.events, self.session = itertools.count(1), b"", [], None
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
-        self.session = attached["sessionId"]
-        for domain in ("Page", "Runtime", "Network", "Log"):
-            self.call(f"{domain}.enable")
+        try:
+            target = self.call("Target.createTarget", url="about:blank")["targetId"]
+            attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
+            self.session = attached["sessionId"]
+            for domain in ("Page", "Runtime", "Network", "Log"):
+                self.call(f"{domain}.enable")
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        """End the process, and leave nothing of it behind."""
         self.timer.cancel()
         with contextlib.suppress(OSError):
             os.close(self.commands)

@@ -1,10 +1,18 @@
 """The board is filled: every method on every core scenario that applies, with trials and seeds."""
 
-import pytest
+import re
+import shlex
+import shutil
 
-from harness import load_results
+import pytest
+from click.testing import CliRunner
+
+from harness import cli, load_results
 from harness.registry import applicability, registry
 from heldout_testing import ROOT
+from leaderboard.standings import anchors
+
+RESULTS = ROOT / "results"
 
 SUITES = sorted(
     n for n, entry in registry.suites().items() if entry.module == f"suites.{n}.scenarios"
@@ -15,7 +23,7 @@ SEEDS, MANY_SEEDS, QUICK_SECONDS = 5, 10, 5.0
 @pytest.fixture(scope="module")
 def judged():
     """Evaluation runs under the held-out protocol, by suite, scenario and method."""
-    frame = load_results(ROOT / "results")
+    frame = load_results(RESULTS)
     chosen = frame[(frame.phase == "evaluation") & (frame.protocol == "heldout")]
     return dict(list(chosen.groupby(["suite", "scenario", "method"])))
 
@@ -59,3 +67,17 @@ def test_law_2_rivals_had_the_same_trials(judged, suite):
     assert {
         name: of for name, of in trials.items() if len({n for n in of.values() if n > 1}) > 1
     } == {}
+
+
+@pytest.mark.slow
+def test_the_commands_that_froze_the_constants_change_nothing(tmp_path):
+    text = (RESULTS / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^    bench (leaderboard freeze .*)$", text, re.M)
+    folder = shutil.copytree(RESULTS, tmp_path / "results")
+    said = []
+    for line in commands:
+        arguments = [*shlex.split(line), "--results", str(folder)]
+        said += CliRunner().invoke(cli.bench, arguments, standalone_mode=False).output.splitlines()
+    named = {line.partition(" ")[0] for line in said}
+    assert named == {f"{suite}/{scenario}" for suite, scenario in anchors.read(RESULTS)[0]}
+    assert [line for line in said if "(unchanged)" not in line] == []

@@ -16,6 +16,8 @@ from harness.fingerprint import digest, of_arrays, of_weights
 from harness.registry import registry
 
 KNOWN = Path(__file__).with_name("scenario_content.json")
+pytestmark = pytest.mark.usefixtures("nothing_trained")
+
 SCENARIOS = {
     s.id: s
     for suite in registry.suites()

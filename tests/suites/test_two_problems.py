@@ -5,6 +5,8 @@ import pytest
 from harness.checking.rescoring import samples
 from harness.registry import registry
 
+pytestmark = pytest.mark.usefixtures("nothing_trained")
+
 SCENARIOS = {
     s.id: s
     for suite in registry.suites()

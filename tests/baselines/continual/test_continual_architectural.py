@@ -236,15 +236,19 @@ def test_masks_keep_their_size_and_move(growth: str) -> None:
 # --- whole streams -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("method", ["bic", "dgr", "nmc", "semantic_head", "view_batch", "wa"])
+SLOW = pytest.param("dgr", marks=pytest.mark.slow)  # learns a generator beside the network
+
+
+@pytest.mark.parametrize("method", ["bic", SLOW, "nmc", "semantic_head", "view_batch", "wa"])
 def test_classes_are_told_apart_that_fine_tuning_forgets(run, method: str) -> None:
     assert score(run, method, CLASS) > 0.4  # fine-tuning knows the last pair: 0.2
 
 
 @pytest.mark.parametrize("method", ["dst", "hyperinterval"])
 def test_isolated_tasks_are_not_forgotten(run, method: str) -> None:
-    trace = run(f"continual/{method}", place=TASK, budget={}).results[0].evaluation[0]
+    (trace,) = run(f"continual/{method}", place=TASK, budget={"epochs": "2"}).results[0].evaluation
     assert trace.status == "ok", trace.failure
+    assert trace.metrics["average_incremental_accuracy"] > 0.5, "there is something to forget"
     assert trace.metrics["forgetting"] <= 0.05
 
 

@@ -20,9 +20,6 @@ from baselines.continual.online_ewc import OnlineEwc
 from baselines.continual.si import Si
 from baselines.shared import anchor, fisher
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 # --- without their own term, all are fine-tuning ------------------------------------------------
 
 

@@ -26,9 +26,6 @@ from baselines.shared import anchor
 from baselines.shared.distillation import soft_cross_entropy, squared_distance
 from baselines.shared.herding import herd
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 # --- distillation -------------------------------------------------------------------------------
 
 

@@ -27,9 +27,6 @@ SCENARIOS = {scenario.name: scenario for scenario in energy.scenarios()}
 BATCH = 50
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 def backpropagated(model, x, y):
     model = copy.deepcopy(model)
     F.cross_entropy(model(x), y).backward()
@@ -48,12 +45,14 @@ def test_dfa_by_hand():
     net = network(2, [2], 2)
     with torch.no_grad():
         net.layers[0].weight.copy_(torch.tensor([[1.0, 0.0], [0.0, -1.0]]))
-        net.layers[2].weight.copy_(torch.tensor([[0.0, 1.0], [np.log(3), 1.0]]))
+        net.layers[2].weight.copy_(
+            torch.tensor([[0.0, 1.0], [np.log(3), 1.0]], dtype=torch.float64)
+        )
         net.layers[0].bias.zero_()
         net.layers[2].bias.zero_()
     method = started(Dfa(), net, 2)
-    method.feedback = [torch.tensor([[2.0, 5.0], [4.0, 7.0]])]
-    method.backward(torch.tensor([[1.0, 2.0]]), torch.tensor([0]))
+    method.feedback = [torch.tensor([[2.0, 5.0], [4.0, 7.0]], dtype=torch.float64)]
+    method.backward(torch.tensor([[1.0, 2.0]], dtype=torch.float64), torch.tensor([0]))
     expected = {
         "layers.0.weight": [[1.5, 3.0], [0.0, 0.0]],
         "layers.0.bias": [1.5, 0.0],
@@ -61,7 +60,7 @@ def test_dfa_by_hand():
         "layers.2.bias": [-0.75, 0.75],
     }
     for name, p in method.model.named_parameters():
-        torch.testing.assert_close(p.grad, torch.tensor(expected[name]))
+        torch.testing.assert_close(p.grad, torch.tensor(expected[name], dtype=torch.float64))
 
 
 def test_dfa_with_the_weights_themselves_is_backpropagation():
@@ -170,9 +169,9 @@ def test_forward_forward_tries_every_label():
     method = started(ForwardForward(label_scale=2.0), net, 3)
     totals = []
     for label in range(3):
-        given = 2 * F.one_hot(torch.full((40,), label), 3).float()
+        given = 2 * F.one_hot(torch.full((40,), label), 3).double()
         h1 = F.relu(net.layers[0](x) + given @ method.model.labels.weight.T)
-        active = h1.any(1).float()  # silence stays silence
+        active = h1.any(1).double()  # silence stays silence
         torch.testing.assert_close(normalised(h1).square().mean(1), active, rtol=0, atol=1e-3)
         h2 = F.relu(net.layers[2](normalised(h1)))
         totals.append(h1.square().mean(1) + h2.square().mean(1))
@@ -202,7 +201,7 @@ def test_cafo_heads_are_ridge_regressions():
         rows = np.concatenate([a, np.sqrt(0.2 * len(a)) * np.eye(a.shape[1])])
         targets = np.concatenate([np.eye(3)[y.numpy()], np.zeros((a.shape[1], 3))])
         expected = np.linalg.lstsq(rows, targets, rcond=None)[0]
-        np.testing.assert_allclose(w.detach().numpy(), expected, atol=1e-4)
+        np.testing.assert_allclose(w.detach().numpy(), expected, rtol=0, atol=1e-9)
         scores = np.exp(a @ expected)
         votes = votes + scores / scores.sum(1, keepdims=True)
     np.testing.assert_array_equal(method.predict(x).numpy(), votes.argmax(1))

@@ -32,16 +32,13 @@ END, AFTER, WANTED = 5, 4, 3
 LEARNERS = [Grpo, Rloo, RejectionSft, Dpo]
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 def network(seed: int = 0) -> Transformer:
     torch.manual_seed(seed)
     model = transformer(
         VOCABULARY, width=8, layers=1, heads=2, prompt=PROMPT, completion=LENGTH, end=END
     )
     torch.nn.init.normal_(model.head.weight, std=0.3)
-    return model
+    return model.double()  # sums in another order then hardly differ
 
 
 @dataclass
@@ -143,7 +140,7 @@ def test_groups_that_all_fare_alike_teach_nothing(method: type, reward: float) -
     before = {n: t.clone() for n, t in ours.model.state_dict().items()}
     ours.learn(Experience(3, always=reward))
     for name, tensor in ours.model.state_dict().items():
-        torch.testing.assert_close(tensor, before[name], atol=1e-5, rtol=0)
+        torch.testing.assert_close(tensor, before[name])
 
 
 @pytest.mark.parametrize("method", [*LEARNERS, Sft])
@@ -173,8 +170,8 @@ def test_advantages_of_grpo_have_the_unbiased_deviation() -> None:
 @pytest.mark.parametrize("beta", [0.0, 0.3])
 def test_the_loss_of_grpo_token_by_token(beta: float) -> None:
     rng = torch.Generator().manual_seed(5)
-    log_p, old, base = (-3 * torch.rand(2, 3, LENGTH, generator=rng) for _ in range(3))
-    A = torch.randn(2, 3, generator=rng)
+    log_p, old, base = (-3 * torch.rand(2, 3, LENGTH, generator=rng).double() for _ in range(3))
+    A = torch.randn(2, 3, generator=rng).double()
     m = torch.arange(LENGTH) < torch.tensor([[1, 4, 2], [3, 4, 1]])[:, :, None]
     means = []
     for i in range(2):
@@ -188,7 +185,7 @@ def test_the_loss_of_grpo_token_by_token(beta: float) -> None:
                 terms.append(min(rho * A[i, k], clipped * A[i, k]) - beta * kl)
             means.append(sum(terms) / len(terms))
     found = Grpo(beta=beta).loss(log_p, old, base if beta else None, A, m)
-    assert float(found) == pytest.approx(-float(np.mean(means)), rel=1e-4)
+    assert float(found) == pytest.approx(-float(np.mean(means)))
 
 
 def test_clipping_stops_the_gradient_where_the_policy_has_gone_far_enough() -> None:
@@ -201,7 +198,7 @@ def test_clipping_stops_the_gradient_where_the_policy_has_gone_far_enough() -> N
 
 def test_the_divergence_of_grpo_is_that_of_the_distributions() -> None:
     """E over pi of e^d - d - 1 is KL(pi || pi_0), and no sample of it is negative."""
-    p, p0 = torch.tensor([0.5, 0.3, 0.2]), torch.tensor([0.2, 0.2, 0.6])
+    p, p0 = (torch.tensor(x).double() for x in ([0.5, 0.3, 0.2], [0.2, 0.2, 0.6]))
     log_p, log_p0 = p.log()[:, None, None], p0.log()[:, None, None]
     ones = torch.ones(3, 1, 1).bool()
     terms = torch.stack(
@@ -211,7 +208,7 @@ def test_the_divergence_of_grpo_is_that_of_the_distributions() -> None:
         ]
     )
     assert (terms >= 0).all()
-    assert float((p * terms).sum()) == pytest.approx(float((p * (p / p0).log()).sum()), abs=1e-6)
+    assert float((p * terms).sum()) == pytest.approx(float((p * (p / p0).log()).sum()))
 
 
 def test_the_first_update_is_a_plain_policy_gradient_and_the_second_is_not() -> None:
@@ -228,7 +225,7 @@ def test_the_first_update_is_a_plain_policy_gradient_and_the_second_is_not() -> 
         torch.autograd.grad(plain, parameters),
         strict=True,
     ):
-        torch.testing.assert_close(one, two, atol=1e-6, rtol=1e-4)
+        torch.testing.assert_close(one, two)
 
 
 def test_more_updates_use_the_same_completions() -> None:
@@ -306,9 +303,7 @@ def test_the_loss_of_dpo_pair_by_pair() -> None:
             )
             ratios.append(one - two)
         expected.append(math.log(1 + math.exp(-0.4 * (ratios[0] - ratios[1]))))
-    assert float(ours.loss(prompts, pairs).detach()) == pytest.approx(
-        float(np.mean(expected)), rel=1e-4
-    )
+    assert float(ours.loss(prompts, pairs).detach()) == pytest.approx(float(np.mean(expected)))
 
 
 def test_a_pair_has_a_right_and_a_wrong_completion_to_one_prompt() -> None:
@@ -424,4 +419,4 @@ def test_the_score_of_the_verifier_is_its_log_ratio() -> None:
             model.log_probs(prompts[i : i + 1], y[i, k][None])[0, :length].sum()
             for model in (ours.model, ours.base)
         )
-        torch.testing.assert_close(found[i, k], 0.7 * (one - two), atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(found[i, k], 0.7 * (one - two))

@@ -23,8 +23,6 @@ from suites.rlhf.gold import LENGTH, SYMBOLS, gold, proxy
 from suites.rlhf.policies import policy
 from suites.rlhf.scenarios import divergence
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @dataclass
 class Written:
@@ -51,7 +49,7 @@ class Written:
 def started(method: Any, symbols: int = SYMBOLS, length: int = LENGTH, width: int = 16) -> Any:
     def model() -> torch.nn.Module:
         torch.manual_seed(0)
-        return policy(symbols, length, width)
+        return policy(symbols, length, width).double()  # sums in another order hardly differ
 
     method.start(SimpleNamespace(model=model, rng=torch.Generator().manual_seed(0)))
     return method
@@ -133,7 +131,7 @@ def test_the_loss_of_dpo_starts_at_ln_2_and_learns_the_order() -> None:
     ours = started(Dpo(lr=0.01))
     rng = torch.Generator().manual_seed(1)
     chosen, rejected = (ours.base.sample(32, rng) for _ in range(2))
-    assert float(ours.loss(chosen, rejected).detach()) == pytest.approx(math.log(2), abs=1e-6)
+    assert float(ours.loss(chosen, rejected).detach()) == pytest.approx(math.log(2))
     for _ in range(30):
         ours.optimizer.zero_grad()
         ours.loss(chosen, rejected).backward()
@@ -146,7 +144,7 @@ def test_the_loss_of_superhf() -> None:
     spread(ours.model, 1)
     kept = torch.tensor([[0, 1], [2, 2]])
     log_p = ours.model(kept).log_softmax(2)
-    kl = F.kl_div(log_p, torch.full((2, 2, 3), 1 / 3), reduction="none").sum(2).mean()
+    kl = F.kl_div(log_p, torch.full_like(log_p, 1 / 3), reduction="none").sum(2).mean()
     expected = F.cross_entropy(ours.model(kept).flatten(0, 1), kept.flatten()) + 0.7 * kl
     torch.testing.assert_close(ours.loss(kept), expected)
 

@@ -22,9 +22,6 @@ sparsities = st.floats(0, 1)
 tied = st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=1, max_size=60)  # mostly ties
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 

@@ -29,9 +29,6 @@ STEPS = EPOCHS * SAMPLES // BATCH  # 40
 SPARSE = {"share": 0.95, "names": NAMES}
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 class Watched:
     """An experience that lets a test look at the method after every step."""
 

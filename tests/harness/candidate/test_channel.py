@@ -17,6 +17,7 @@ from hypothesis.extra import numpy as hnp
 
 from harness.candidate import channel
 from harness.candidate.channel import Channel, ChannelError, SharedArray
+from heldout_testing import PATIENCE_SECONDS
 
 DTYPES = sorted(channel.DTYPES)
 ARRAYS = hnp.arrays(
@@ -329,7 +330,7 @@ def test_a_receiver_waits_until_the_other_end_hangs_up(ends):
     waiting = threading.Thread(target=lambda: found.append(ends[0].receive()))
     waiting.start()
     ends[1].close()
-    waiting.join(timeout=10)
+    waiting.join(PATIENCE_SECONDS)
     assert found == [None]
 
 

@@ -1,13 +1,13 @@
 """`bench doctor`: what it says is what is there."""
 
-from test_costs import zone
+from powercap import zone
 
 from harness.checking import doctor
 from harness.isolation import sandbox
 from harness.metering import counters
 
 
-def test_without_counters_nothing_is_called_measured():
+def test_without_counters_nothing_is_called_measured(shared_engine):
     """Law 8."""
     said = doctor.examine_energy(found=())
     assert not any("measured" in finding for _, finding in said)
@@ -17,7 +17,7 @@ def test_without_counters_nothing_is_called_measured():
     ]
 
 
-def test_with_a_counter_the_cpu_is_measured_and_the_rest_is_not(tmp_path):
+def test_with_a_counter_the_cpu_is_measured_and_the_rest_is_not(shared_engine, tmp_path):
     zone(tmp_path, "intel-rapl:0", "package-0", 5)
     found = [c for c in counters.find(tmp_path) if c.component == "package-0"]
     said = dict(doctor.examine_energy(0.01, found))
@@ -27,13 +27,13 @@ def test_with_a_counter_the_cpu_is_measured_and_the_rest_is_not(tmp_path):
     assert "GPU" in said
 
 
-def test_the_command_says_it_in_words(bench):
-    done = bench("doctor", "--energy")
+def test_the_command_says_it_in_words(bench_here):
+    done = bench_here("doctor", "--energy")
     assert done.returncode == 0, done.stderr
     assert "a run on the CPU" in done.stdout
 
 
-def test_law_3_the_sandbox_is_tried_before_it_is_named():
+def test_law_3_the_sandbox_is_tried_before_it_is_named(shared_engine):
     said = [finding for _, finding in doctor.examine()]
     if why_not := sandbox.why_not():
         assert f"no sandbox: {why_not}" in said
@@ -42,6 +42,6 @@ def test_law_3_the_sandbox_is_tried_before_it_is_named():
         assert any("Landlock" in finding for finding in said)
 
 
-def test_without_a_sandbox_it_is_said_why(monkeypatch):
+def test_without_a_sandbox_it_is_said_why(shared_engine, monkeypatch):
     monkeypatch.setattr(sandbox, "why_not", lambda: "the moon is full")
     assert ("isolation", "no sandbox: the moon is full") in doctor.examine()

@@ -17,21 +17,21 @@ def test_law_7_an_honest_study_has_no_doubts(honest, engine):
     assert (verdict.records, verdict.rescored, verdict.unscored) == (14, 6, 0)
 
 
-def test_the_command_says_so(honest, bench):
-    done = bench("verify", "--results", str(honest))
+def test_the_command_says_so(honest, bench_here):
+    done = bench_here("verify", "--results", str(honest))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "6 runs scored again; 0 doubts" in done.stdout
-    assert bench("verify", "--results", str(honest), "continual").returncode == 0
-    unknown = bench("verify", "--results", str(honest), "continuall")
+    assert bench_here("verify", "--results", str(honest), "continual").returncode == 0
+    unknown = bench_here("verify", "--results", str(honest), "continuall")
     assert unknown.returncode == 2
     assert 'did you mean "continual"' in unknown.stderr
-    assert bench("verify", "--results", "nowhere").returncode == 2
+    assert bench_here("verify", "--results", "nowhere").returncode == 2
 
 
-def test_the_command_lists_doubts(root, bench):
+def test_the_command_lists_doubts(root, bench_here):
     (path, row), *_ = judged(root)
     forge(path, row | {"score": 0.99})
-    done = bench("verify", "--results", str(root))
+    done = bench_here("verify", "--results", str(root))
     assert done.returncode == 1
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("doubt: ")]
     assert "its score is 0.99" in line
@@ -51,9 +51,53 @@ def test_law_7_a_score_written_by_hand_is_found(root, engine):
 def test_law_7_a_score_with_metrics_and_matrix_to_match_is_found(root, engine):
     (path, row), *_ = judged(root)
     matrix = [[1.0] * 5 for _ in range(5)]
-    metrics = dict(row["metrics"]) | {"final_average_accuracy": 1.0}
-    forge(path, row | {"score": 1.0, "quality_matrix": matrix, "metrics": sorted(metrics.items())})
+    metrics = [
+        pair | ({"value": 1.0} if pair["name"] == "final_average_accuracy" else {})
+        for pair in row["metrics"]
+    ]
+    forge(path, row | {"score": 1.0, "quality_matrix": matrix, "metrics": metrics})
     assert "its predictions for test 0 after experience 0 score" in doubts(root, engine)
+
+
+def scores_of(row, test):
+    return row["outcomes"][test]["scores"]
+
+
+def test_law_7_what_single_items_scored_is_computed_again(root, engine):
+    """The mean stays: one item that was wrong is said to be right, and another one wrong."""
+    (path, row), *_ = judged(root)
+    scores = scores_of(row, 3)
+    right, wrong = scores.index(1.0), scores.index(0.0)
+    scores[right], scores[wrong] = 0.0, 1.0
+    forge(path, row)
+    first = min(right, wrong)
+    assert (
+        f"its predictions for item {first} of test 3 score {float(first == right):g}, "
+        f"but its outcomes say {float(first == wrong):g}"
+    ) in doubts(root, engine)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda row: row["outcomes"].pop(), "it says what items scored of 4 tests of 5"),
+        (lambda row: row["outcomes"].reverse(), "it says what items scored of 5 tests of 5"),
+        (lambda row: scores_of(row, 0).pop(), "items of test 0 scored of"),
+        (lambda row: scores_of(row, 0).append(1.0), "items of test 0 scored of"),
+    ],
+    ids=["a test less", "another order", "an item less", "an item more"],
+)
+def test_law_7_what_items_scored_is_said_of_all(root, engine, spoil, words):
+    (path, row), *_ = judged(root)
+    spoil(row)
+    forge(path, row)
+    assert words in doubts(root, engine)
+
+
+def test_law_7_a_record_from_before_items_were_kept_has_no_doubts(root, engine):
+    (path, row), *_ = judged(root)
+    forge(path, row | {"outcomes": []})
+    assert doubts(root, engine) == ""
 
 
 def test_law_7_a_tuning_score_written_by_hand_is_found(root, engine):

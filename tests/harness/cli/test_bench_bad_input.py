@@ -47,8 +47,12 @@ def refused(done, *words):
         (("rnu",), ('did you mean "run"',)),
     ],
 )
-def test_wrong_words(arguments, words, bench):
-    refused(bench(*arguments), *words)
+def test_wrong_words(arguments, words, bench_here):
+    refused(bench_here(*arguments), *words)
+
+
+def test_wrong_words_of_a_process_of_its_own(bench):
+    refused(bench("run", "continual", "err"), 'did you mean "er"')
 
 
 BROKEN = {
@@ -118,27 +122,27 @@ def test_law_6_a_file_that_prints_much_at_import_is_imported(run, method_file):
     assert run(loud, fixed={"lr": "0.1"}).results[0].evaluation[0].status == "ok"
 
 
-def test_results_folders_that_cannot_be_used(bench, tmp_path):
+def test_results_folders_that_cannot_be_used(bench_here, tmp_path):
     file = tmp_path / "file"
     file.write_text("mine")
-    refused(bench("run", CLASS, "finetune", "--results", str(file), *QUICK), "is a file")
+    refused(bench_here("run", CLASS, "finetune", "--results", str(file), *QUICK), "is a file")
     foreign = tmp_path / "foreign"
     foreign.mkdir()
     (foreign / "thesis.tex").write_text("mine")
     refused(
-        bench("run", CLASS, "finetune", "--results", str(foreign), *QUICK),
+        bench_here("run", CLASS, "finetune", "--results", str(foreign), *QUICK),
         "no results folder of ours",
         "--results DIR",
     )
     assert os.listdir(foreign) == ["thesis.tex"]
     refused(
-        bench("run", CLASS, "finetune", "--results", "/proc/results", *QUICK),
+        bench_here("run", CLASS, "finetune", "--results", "/proc/results", *QUICK),
         "cannot write",
         "--results DIR",
     )
 
 
-def test_full_disk_keeps_what_finished(bench, tmp_path):
+def test_full_disk_keeps_what_finished(bench_here, tmp_path):
     folder = tmp_path / "small"
     folder.mkdir()
     mounted = subprocess.run(
@@ -148,54 +152,54 @@ def test_full_disk_keeps_what_finished(bench, tmp_path):
         pytest.skip("mounting a small file system needs root")
     try:
         wide = ("--seeds", "9", "--set", "lr=0.1", "--budget", "epochs=1")
-        full = bench("run", CLASS, "finetune", "--results", str(folder), *wide)
+        full = bench_here("run", CLASS, "finetune", "--results", str(folder), *wide)
         assert full.returncode == 1
         assert "No space left" in full.stderr
         assert "run the same command again" in full.stderr
         kept = len(list(folder.glob("continual/*/*/[!.]*.parquet")))
         assert 1 <= kept < 9
         subprocess.run(["mount", "-o", "remount,size=4m", str(folder)], check=True)
-        again = bench("run", CLASS, "finetune", "--results", str(folder), *wide)
+        again = bench_here("run", CLASS, "finetune", "--results", str(folder), *wide)
         assert again.returncode == 0, again.stderr
         assert f"{9 - kept} runs done, {kept} found" in again.stdout
     finally:
         subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_failed_runs_give_exit_code_1_and_are_not_repeated(bench, method_file):
+def test_failed_runs_give_exit_code_1_and_are_not_repeated(bench_here, method_file):
     bad = method_file(before="1 / 0")
-    done = bench("run", CLASS, bad, "finetune", *QUICK)
+    done = bench_here("run", CLASS, bad, "finetune", *QUICK)
     assert done.returncode == 1
     assert "ZeroDivisionError: division by zero (mine.py:" in done.stderr
     assert "1 (1 failed)" in done.stdout
-    again = bench("run", CLASS, bad, "finetune", *QUICK)
+    again = bench_here("run", CLASS, bad, "finetune", *QUICK)
     assert again.returncode == 1
     assert "nothing to do" in again.stdout
 
 
-def test_every_trial_failing_is_said_and_the_rest_goes_on(bench, method_file):
+def test_every_trial_failing_is_said_and_the_rest_goes_on(bench_here, method_file):
     bad = method_file(before="1 / 0")
-    done = bench("run", CLASS, bad, "finetune", "--trials", "1", "--seeds", "1", "--budget",
+    done = bench_here("run", CLASS, bad, "finetune", "--trials", "1", "--seeds", "1", "--budget",
                  "epochs=1")  # fmt: skip
     assert done.returncode == 1
     assert "every one of 1 trials failed" in done.stderr
     assert "finetune" in done.stdout
 
 
-def test_newer_schema_is_named_and_left_alone(bench, tmp_path):
+def test_newer_schema_is_named_and_left_alone(bench_here, tmp_path):
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    assert bench("run", CLASS, "finetune", *QUICK).returncode == 0
+    assert bench_here("run", CLASS, "finetune", *QUICK).returncode == 0
     later = pa.table({"x": [1]}).replace_schema_metadata({b"heldout.schema_version": b"99"})
     path = tmp_path / "results" / "later.parquet"
     pq.write_table(later, path)
-    shown = bench("results")
+    shown = bench_here("results")
     assert shown.returncode == 1
     assert "later.parquet: written by a newer heldout" in shown.stderr
     assert "1 runs in results" in shown.stdout
     assert path.exists()
-    built = bench("leaderboard", "build")
+    built = bench_here("leaderboard", "build")
     assert built.returncode == 0
     assert "1 damaged" in built.stderr
     assert Path(tmp_path / "site" / "index.html").exists()

@@ -2,18 +2,20 @@
 
 import json
 import signal
-import subprocess
 import time
 from pathlib import Path
 
-import pyarrow.compute as pc
 import pytest
+from processes import begun, errors, family, is_alive, stored, waited_for
 
+from harness import study
+from harness.engines.local import LocalEngine
 from harness.records.reading import read_table
-from heldout_testing import command, environment
+from harness.records.store import Store
+from heldout_testing import PATIENCE_SECONDS
 
 CLASS = "continual/split-digits-class"
-SMALL = ("--trials", "2", "--seeds", "3", "--budget", "epochs=2", "--jobs", "2")
+SMALL = ("--trials", "2", "--seeds", "3", "--budget", "epochs=1", "--jobs", "2")
 
 
 def rows(folder: Path):
@@ -26,8 +28,11 @@ def keys(folder: Path):
     return sorted(rows(folder)["key"].to_pylist())
 
 
-def test_law_1_and_2_tuning_then_evaluation(bench, tmp_path):
-    """Two problems, equal chances: the rows say so, and a second run does nothing."""
+def test_law_1_and_2_tuning_then_evaluation(bench, bench_here, tmp_path):
+    """Two problems, equal chances: the rows say so, and a second run does nothing.
+
+    The first one in a process of its own, as on every other day.
+    """
     done = bench("run", CLASS, "er", "finetune", "--json", *SMALL)
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
@@ -50,28 +55,28 @@ def test_law_1_and_2_tuning_then_evaluation(bench, tmp_path):
         best = tried.groupby("trial").score.mean().idxmax()
         assert selection["trial"] == best
         assert row.tuning_seconds == pytest.approx(tried.wall_seconds.sum())
-    again = bench("run", CLASS, "er", "finetune", *SMALL)
+    again = bench_here("run", CLASS, "er", "finetune", *SMALL)
     assert again.returncode == 0
     assert "nothing to do: all 14 runs" in again.stdout
     assert "to do" not in again.stderr
 
 
-def test_law_1_evaluation_without_selection_is_refused(bench, tmp_path):
-    done = bench("run", CLASS, "er", "--phase", "evaluation", *SMALL)
+def test_law_1_evaluation_without_selection_is_refused(bench_here, tmp_path):
+    done = bench_here("run", CLASS, "er", "--phase", "evaluation", *SMALL)
     assert done.returncode == 2
     assert "4 of 4 tuning runs are missing" in done.stderr
     assert f"bench run {CLASS} er --phase tuning --trials 2" in done.stderr
     assert not list((tmp_path / "results").rglob("*.parquet"))
-    assert bench("run", CLASS, "er", "--phase", "tuning", *SMALL).returncode == 0
-    done = bench("run", CLASS, "er", "--phase", "evaluation", *SMALL)
+    assert bench_here("run", CLASS, "er", "--phase", "tuning", *SMALL).returncode == 0
+    done = bench_here("run", CLASS, "er", "--phase", "evaluation", *SMALL)
     assert done.returncode == 0
     assert done.stdout.count(CLASS) == 1
 
 
-def test_law_1_other_protocols_are_marked(bench, tmp_path):
-    by_hand = bench("run", CLASS, "finetune", "--set", "lr=0.05", *SMALL)
+def test_law_1_other_protocols_are_marked(bench_here, tmp_path):
+    by_hand = bench_here("run", CLASS, "finetune", "--set", "lr=0.05", *SMALL)
     assert by_hand.returncode == 0
-    usual = bench("run", CLASS, "finetune", "--protocol", "conventional", *SMALL)
+    usual = bench_here("run", CLASS, "finetune", "--protocol", "conventional", *SMALL)
     assert usual.returncode == 0
     table = rows(tmp_path / "results").to_pandas()
     untuned = table[table.protocol == "untuned"]
@@ -83,102 +88,104 @@ def test_law_1_other_protocols_are_marked(bench, tmp_path):
     assert set(conventional.phase) == {"tuning", "evaluation"}
 
 
-def test_law_5_changed_source_runs_again(bench, tmp_path, method_file):
+def test_law_5_changed_source_runs_again(bench_here, tmp_path, method_file):
     mine = method_file()
     options = ("--set", "lr=0.1", "--seeds", "1", "--budget", "epochs=1")
-    assert bench("run", CLASS, mine, *options).returncode == 0
+    assert bench_here("run", CLASS, mine, *options).returncode == 0
     path = Path(mine.partition(":")[0])
     path.write_text("# a remark\n" + path.read_text())
-    assert "nothing to do" in bench("run", CLASS, mine, *options).stdout
+    assert "nothing to do" in bench_here("run", CLASS, mine, *options).stdout
     path.write_text(path.read_text().replace("cross_entropy", "multi_margin_loss"))
-    assert "1 runs done" in bench("run", CLASS, mine, *options).stdout
+    assert "1 runs done" in bench_here("run", CLASS, mine, *options).stdout
     assert rows(tmp_path / "results")["method_hash"].to_pandas().nunique() == 2
 
 
-def test_law_10_jobs_do_not_matter(bench, tmp_path):
+def test_law_10_jobs_do_not_matter(engine, tmp_path):
+    request = study.Request(CLASS, ("er",), trials=2, seeds=3, budget={"epochs": "1"})
     hashes = []
-    for jobs in ("1", "2"):
-        folder = tmp_path / jobs
-        done = bench("run", CLASS, "er", *SMALL[:-1], jobs, "--results", str(folder))
-        assert done.returncode == 0
-        table = rows(folder).sort_by("key").to_pandas()
-        hashes.append(table[["key", "weights_sha256", "score"]].to_dict("list"))
+    with LocalEngine(jobs=1) as alone:
+        for jobs in (alone, engine):  # the session's has two
+            store = Store.open(tmp_path / f"results-{len(hashes)}")
+            assert not study.run(request, jobs, store).failed
+            table = rows(store.root).sort_by("key").to_pandas()
+            hashes.append(table[["key", "weights_sha256", "score"]].to_dict("list"))
     assert hashes[0] == hashes[1]
 
 
-def started(folder, *more):
-    return subprocess.Popen(
-        command("run", CLASS, "er", "--results", str(folder), *more),
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+BLOCKS = "open({mark!r}, 'w').close()\nwhile True: time.sleep(1)"
+LONG = ("--set", "lr=0.1", "--seeds", "1", "--budget", "epochs=1", "--budget", "limit_seconds=9999")
 
 
-def wait_for_rows(folder: Path, count: int, process):
-    until = time.monotonic() + 60
-    while len(list(folder.rglob("[!.]*.parquet"))) < count:
-        assert time.monotonic() < until
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.02)
+@pytest.fixture
+def blocking(method_file, tmp_path):
+    """A method that says when it has begun to learn, and never ends; and that event."""
+    mark = tmp_path / "begun"
+    return method_file("blocks.py", before=BLOCKS.format(mark=str(mark))), mark
 
 
-LONGER = ("--trials", "4", "--seeds", "3", "--budget", "epochs=6", "--jobs", "2")
-ENDLESS = (*LONGER, "--seeds", "200")  # cannot be done before anybody presses a key
-
-
-def test_law_4_killed_in_the_middle_every_run_exactly_once(tmp_path, bench):
-    folder = tmp_path / "results"
-    for wanted in (2, 5, 9):
-        process = started(folder, *LONGER)
-        wait_for_rows(folder, wanted, process)
-        process.kill()
-        process.communicate()
-        keys(folder)  # every visible file reads
-    left = time.monotonic()
-    done = bench("run", CLASS, "er", "--results", str(folder), *LONGER)
-    assert done.returncode == 0, (done.stderr, left)
-    assert len(keys(folder)) == len(set(keys(folder))) == 4 * 2 + 3
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["Ctrl-C", "kill"])
+def test_law_4_what_finished_before_the_end_is_kept_and_the_rest_is_made_once(
+    number, bench_here, blocking, method_file, tmp_path
+):
+    """It comes while one run is finished and the other one at work."""
+    folder, good, (blocks, mark) = tmp_path / "results", method_file("good.py"), blocking
+    study = ("run", CLASS, good, blocks, *LONG, "--isolation", "process", "--jobs", "2")
+    with begun(folder, *study) as process:
+        waited_for(lambda: mark.exists() and stored(folder), process)
+        pids = family(process.pid)
+        assert len(pids) >= 2, "a fork server and its child"
+        process.send_signal(number)
+        code = process.wait(PATIENCE_SECONDS)
+        waited_for(lambda: not any(is_alive(pid) for pid in pids))
+    if number == signal.SIGINT:
+        assert code == 130, errors(folder)
+        assert "interrupted; what finished is kept" in errors(folder)
+        assert "Traceback" not in errors(folder)
+    (before,) = rows(folder).to_pylist()
+    assert (before["method"], before["status"]) == ("good.py:Mine", "ok"), "no failed run"
+    Path(blocks.partition(":")[0]).write_text(Path(good.partition(":")[0]).read_text())
+    done = bench_here(*study)
+    assert done.returncode == 0, done.stderr
+    assert "1 runs done, 1 found" in done.stdout
+    assert rows(folder)["status"].to_pylist() == ["ok"] * 2
+    assert before in rows(folder).to_pylist()
     assert not list(folder.rglob("*.tmp"))
-    assert "nothing to do" in bench(
-        "run", CLASS, "er", "--results", str(folder), *LONGER
-    ).stdout  # fmt: skip
 
 
-def test_ctrl_c_ends_within_two_seconds_and_keeps_what_finished(tmp_path):
-    seconds = []
-    for attempt in range(3):  # the quickest counts: other processes share the machine
-        folder = tmp_path / f"results-{attempt}"
-        process = started(folder, *ENDLESS)
-        wait_for_rows(folder, 2, process)
-        began = time.monotonic()
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
-        seconds.append(time.monotonic() - began)
-        assert process.returncode == 130, errors[-2000:]
-        assert "interrupted; what finished is kept" in errors
-        assert "Traceback" not in errors
-        table = rows(folder)
-        assert table.num_rows >= 2
-        assert pc.all(pc.equal(table["status"], "ok")).as_py(), "a killed run is no failed run"
+def test_two_processes_share_a_folder(bench_here, tmp_path):
+    """One has begun and has many runs to do when the other comes: no run is there twice."""
+    folder = tmp_path / "results"
+    study = ("run", CLASS, "er", "--set", "lr=0.1", "--seeds", "16", "--budget", "epochs=1")
+    with begun(folder, *study, "--jobs", "2") as process:
+        waited_for(lambda: stored(folder), process)
+        done = bench_here(*study)
+        assert done.returncode == 0, done.stderr
+        assert process.wait(PATIENCE_SECONDS) == 0, errors(folder)
+    assert len(keys(folder)) == len(set(keys(folder))) == 16
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_within_two_seconds(tmp_path, blocking):
+    """The quickest of three attempts counts, as other processes share the machine."""
+    seconds, (blocks, mark) = [], blocking
+    for attempt in range(3):
+        folder = tmp_path / f"attempt-{attempt}" / "results"
+        folder.parent.mkdir()
+        mark.unlink(missing_ok=True)
+        with begun(folder, "run", CLASS, blocks, *LONG, "--isolation", "process") as process:
+            waited_for(mark.exists, process)
+            pressed = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(PATIENCE_SECONDS) == 130
+        seconds.append(time.monotonic() - pressed)
         if seconds[-1] < 2.0:
             break
     assert min(seconds) < 2.0
 
 
-def test_two_processes_share_a_folder(tmp_path):
-    folder = tmp_path / "results"
-    pair = [started(folder, *SMALL) for _ in range(2)]
-    for process in pair:
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors
-    assert len(keys(folder)) == len(set(keys(folder))) == 2 * 2 + 3
-
-
-def test_suites_of_other_kinds_need_no_change_to_the_harness(bench, tmp_path):
+def test_suites_of_other_kinds_need_no_change_to_the_harness(toy, bench_here, tmp_path):
     """Prompts with a verifier and delivered weights; preference pairs; both from a plugin."""
-    done = bench("run", "toy-prompts", "toy-reinforce", "toy-pairwise")
+    done = bench_here("run", "toy-prompts", "toy-reinforce", "toy-pairwise")
     assert done.returncode == 0, done.stderr
     assert "not applicable, toy-pairwise needs preferences" in done.stdout
     table = rows(tmp_path / "results").to_pandas()
@@ -192,7 +199,7 @@ def test_suites_of_other_kinds_need_no_change_to_the_harness(bench, tmp_path):
     assert metrics["weights"] == 36
     met = [point["constraint_met"] for point in solved.curve.iloc[0]]
     assert met == [False, True], "sparse at the end is told from sparse throughout"
-    pairs = bench("run", "toy-pairs", "toy-pairwise")
+    pairs = bench_here("run", "toy-pairs", "toy-pairwise")
     assert pairs.returncode == 0, pairs.stderr
     table = rows(tmp_path / "results").to_pandas()
     better = table[(table.suite == "toy-pairs") & (table.phase == "evaluation")]
@@ -201,11 +208,11 @@ def test_suites_of_other_kinds_need_no_change_to_the_harness(bench, tmp_path):
     assert (better.curve.map(len) == 4).all()
 
 
-def test_delivered_weights_are_audited_and_budgets_kept(bench):
-    dense = bench("run", "toy-prompts", "toy-reinforce", "--set", "prune=false", "--seeds", "1")
+def test_delivered_weights_are_audited_and_budgets_kept(toy, bench_here):
+    once = ("run", "toy-prompts", "toy-reinforce", "--seeds", "1", "--set")
+    dense = bench_here(*once, "prune=false")
     assert dense.returncode == 1
     assert "constraint: 100% of the weights are not zero; allowed are 50%" in dense.stderr
-    poor = bench("run", "toy-prompts", "toy-reinforce", "--set", "lr=0.5", "--seeds", "1",
-                 "--budget", "reward_calls=100")  # fmt: skip
+    poor = bench_here(*once, "lr=0.5", "--budget", "reward_calls=100")
     assert poor.returncode == 1
     assert "asked for 120 rewards; the budget allows 100" in poor.stderr

@@ -16,7 +16,7 @@ import pytest
 from harness.isolation import workfolder
 from harness.records.reading import read_table, record_files
 from harness.records.store import pack_of, read_file
-from heldout_testing import command, environment, traced
+from heldout_testing import PATIENCE_SECONDS, command, environment, traced
 
 pytestmark = pytest.mark.slow
 
@@ -82,7 +82,7 @@ class Victim:
         number = {"terminate": signal.SIGTERM, "interrupt": signal.SIGINT}.get(how, signal.SIGKILL)
         kill(victims, number)
         self.interrupted += how == "interrupt"
-        process.wait(60)
+        process.wait(PATIENCE_SECONDS)
 
     def until_struck(self, process, startup):
         """Wait for a random moment; False if the command was done before."""
@@ -101,7 +101,7 @@ class Victim:
 
     def assert_clean(self):
         """Nobody is left, nor anything temporary that would not be removed."""
-        until = time.monotonic() + 60  # a fork server notices once it has loaded torch
+        until = time.monotonic() + PATIENCE_SECONDS  # for a server that loads torch
         while found := self.processes():
             assert time.monotonic() < until, found
             time.sleep(0.1)
@@ -134,14 +134,14 @@ def undisturbed(tmp_path_factory):
         assert process.poll() is None, victim.log.read_text()
         time.sleep(0.02)
     startup = time.monotonic() - began
-    assert process.wait(600) == 0, victim.log.read_text()
+    assert process.wait(PATIENCE_SECONDS) == 0, victim.log.read_text()
     found = rows(victim.results)
     assert len(found) == RUNS
     return victim.results, outcomes(found), startup
 
 
 def assert_complete(victim, undisturbed):
-    assert victim.begin(*STUDY).wait(600) == 0, victim.log.read_text()
+    assert victim.begin(*STUDY).wait(PATIENCE_SECONDS) == 0, victim.log.read_text()
     found = rows(victim.results)
     assert Counter(row["key"] for row in found) == dict.fromkeys(undisturbed[1], 1)
     assert outcomes(found) == undisturbed[1]
@@ -186,7 +186,7 @@ def test_law_4_two_processes_on_one_folder_that_are_killed_and_packed_lose_nothi
             time.sleep(victim.chance.uniform(0, 1))
         kill([process.pid for process in pair])
         for process in pair:
-            process.wait(60)
+            process.wait(PATIENCE_SECONDS)
         if victim.results.exists():
             assert read_table(victim.results)[1] == []
     assert_complete(victim, undisturbed)

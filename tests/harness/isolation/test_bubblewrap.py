@@ -8,10 +8,10 @@ import os
 import secrets
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from processes import waited_for
 from test_sandbox import PROBES
 from test_thieves import (  # noqa: F401 - fixtures
     FINDS_LABELS,
@@ -19,7 +19,7 @@ from test_thieves import (  # noqa: F401 - fixtures
     THIEVES,
     WAYS,
     _facts,
-    _name,
+    _named,
     engine,
     secret,
     steal,
@@ -33,7 +33,7 @@ NEEDED = pytest.mark.skipif(bool(bubblewrap.why_not()), reason=bubblewrap.why_no
 
 ENTERED = """
 import sys
-from harness import sandbox
+from harness.isolation import sandbox
 folder, secret, outsider = *sys.argv[1:3], int(sys.argv[3])
 grant = sandbox.Grant(f"{folder}/scratch", f"{folder}/modules", (f"{folder}/mine.py",))
 sandbox.enter(grant, 1 << 30, None, tasks_outside=0)
@@ -148,5 +148,4 @@ def test_law_4_in_a_bubble_records_cannot_be_spoilt(way, steal, told, secret, tm
 def test_law_6_in_a_bubble_nothing_outlives_a_run(steal, told):  # noqa: F811
     name = f"orphan-{secrets.token_hex(3)}"
     steal("processes.an_orphan", name, "sandbox")
-    time.sleep(0.3)
-    assert not [pid for pid in filter(str.isdigit, os.listdir("/proc")) if _name(pid) == name]
+    waited_for(lambda: not _named(name))

@@ -12,6 +12,7 @@ from harness.isolation import runfolder, sandbox
 from harness.records import schema
 
 LEVELS = ("sandbox", "process")
+PATIENT = {"epochs": "1", "limit_seconds": "1200"}  # however slowly a machine looks
 
 
 GUESSES_THE_TASK = """
@@ -134,8 +135,8 @@ def test_law_8_where_cost_is_judged_nothing_works_uncounted(toy, run, method_fil
 
 
 BUSY = "until = time.process_time() + {}\nwhile time.process_time() < until: pass\n"
-EARLY = f"for _ in experience.batches(512): pass\n{BUSY.format(0.2)}return"
-LATE = f"{BUSY.format(0.4)}return torch.zeros(len(inputs)).long()"
+EARLY = f"for _ in experience.batches(512): pass\n{BUSY.format(0.1)}return"
+LATE = f"{BUSY.format(0.2)}return torch.zeros(len(inputs)).long()"
 
 
 def test_law_8_learning_cannot_be_put_off_until_it_costs_nothing(toy, run, method_file):
@@ -145,7 +146,7 @@ def test_law_8_learning_cannot_be_put_off_until_it_costs_nothing(toy, run, metho
     assert "learn in `learn`" in record.failure.reason
 
 
-@pytest.mark.parametrize("budget", [{"epochs": "1"}, {"steps": "2"}, {"seconds": "30"}])
+@pytest.mark.parametrize("budget", [{"epochs": "1"}, {"steps": "2"}, {"seconds": "600"}])
 def test_a_run_on_another_budget_learns_less_and_may_answer_as_often(budget, run, toy, method_file):
     """It is ranked nowhere: `bench check` must not fail who tries every label."""
     target = method_file(before=EARLY, predict=LATE)
@@ -157,7 +158,9 @@ def test_a_run_on_another_budget_learns_less_and_may_answer_as_often(budget, run
 
 TWO_CORES = """
 import hashlib, threading
-work = lambda: [hashlib.sha256(bytes(1 << 20)).digest() for _ in range(600)]
+def work():
+    until = time.thread_time() + 0.6
+    while time.thread_time() < until: hashlib.sha256(bytes(1 << 20)).digest()
 helpers = [threading.Thread(target=work) for _ in range(3)]
 for helper in helpers: helper.start()
 for helper in helpers: helper.join()
@@ -223,12 +226,13 @@ def test_law_6_a_full_scratch_folder_ends_the_run(run, method_file, tmp_path, mo
     fills = """
     for i in range(200):
         with open(f'file-{i}', 'wb') as file: file.write(bytes(100_000))
-        for _ in range(50): print('noise'); time.sleep(0.001)
+        for _ in range(50): print('noise')
+    while True: print('noise'); time.sleep(0.01)
     """
-    (record,) = run(method_file(start=fills), isolation="sandbox").results[0].evaluation
+    limits = {"isolation": "sandbox", "budget": PATIENT}
+    (record,) = run(method_file(start=fills), **limits).results[0].evaluation
     assert record.failure.kind == "disk"
     assert "GB are allowed" in record.failure.reason
-    assert record.cost.wall_seconds < 8
 
 
 def test_law_6_memory_is_counted_over_all_processes(run, method_file):
@@ -239,9 +243,9 @@ def test_law_6_memory_is_counted_over_all_processes(run, method_file):
     for _ in range(3):
         if os.fork() == 0: break
     hoard = b'x' * 120_000_000
-    time.sleep(20)
+    time.sleep(9999)
     """
-    limits = {"epochs": "1", "memory_bytes": "300000000"}
+    limits = {**PATIENT, "memory_bytes": "300000000"}
     (record,) = (
         run(method_file(start=shares), isolation="sandbox", budget=limits).results[0].evaluation
     )
@@ -264,14 +268,13 @@ def test_law_6_files_without_a_name_are_counted(opens, run, method_file, monkeyp
     hoards = f"""
     for _ in range(4):
         os.write({opens}, bytes(100_000_000))
-    time.sleep(20)
+    time.sleep(9999)
     """
-    limits = {"epochs": "1", "memory_bytes": "300000000"}
+    limits = {**PATIENT, "memory_bytes": "300000000"}
     (record,) = (
         run(method_file(start=hoards), isolation="sandbox", budget=limits).results[0].evaluation
     )
     assert record.failure.kind == NAMELESS[opens], record.failure
-    assert record.cost.wall_seconds < 15
 
 
 HIDES = {
@@ -291,10 +294,9 @@ def test_law_6_a_scratch_folder_cannot_hide_what_is_in_it(name, run, method_file
     made = []
     folder = runfolder.RunFolder.__enter__
     monkeypatch.setattr(runfolder.RunFolder, "__enter__", lambda f: made.append(f) or folder(f))
-    target = method_file(start=f"{HIDES[name]}\ntime.sleep(4)")
-    (record,) = run(target, isolation="sandbox").results[0].evaluation
+    target = method_file(start=f"{HIDES[name]}\ntime.sleep(9999)")
+    (record,) = run(target, isolation="sandbox", budget=PATIENT).results[0].evaluation
     assert record.failure.kind == "disk"
-    assert record.cost.wall_seconds < 20
     assert made
     assert not any(Path(folder.grant.scratch).parent.exists() for folder in made)
 

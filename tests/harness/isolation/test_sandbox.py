@@ -19,7 +19,7 @@ NEEDED = pytest.mark.skipif(bool(sandbox.why_not()), reason=sandbox.why_not())
 
 ENTERED = """
 import os, sys
-from harness import sandbox, syscalls
+from harness.isolation import sandbox, syscalls
 version, folder, secret, outsider = int(sys.argv[1]), *sys.argv[2:4], int(sys.argv[4])
 offered = syscalls.landlock_version()
 syscalls.landlock_version = lambda: min(version, offered)
@@ -31,7 +31,7 @@ sandbox.enter(grant, 1 << 30, sandbox.foundation())
 
 PROBES = """
 import errno, json, os, socket, subprocess
-from harness import syscalls
+from harness.isolation import syscalls
 
 def told(what):
     try:

@@ -127,6 +127,56 @@ def test_law_6_a_quality_that_is_no_number_is_a_failure(value):
     assert failed.value.kind == "output"
 
 
+# --- single items ------------------------------------------------------------------------------
+
+
+def correct(outputs, answers):
+    return outputs == answers
+
+
+def test_law_7_what_each_item_scored_is_told_in_the_papers_own_order():
+    exam = Exam(scenario(items=correct), stream(tests=(Test(X, Y), Test(X, Y))), "tuning", 0)
+    handed_out = Y[exam.orders[1]]
+    handed_out[exam.orders[1] == 4] = 0  # wrong for item 4
+    outputs = {0: Y, 1: exam.unshuffled(1, handed_out)}
+    first, second = exam.outcomes(outputs)
+    assert (first.test, first.scores) == (0, (1.0,) * 6)
+    assert (second.test, second.scores) == (1, (1.0, 1.0, 1.0, 1.0, 0.0, 1.0))
+
+
+def test_a_scenario_that_does_not_say_what_items_score_has_no_outcomes():
+    assert Exam(scenario(), stream(), "tuning", 0).outcomes({0: Y}) == ()
+
+
+@pytest.mark.parametrize(
+    ("items", "words"),
+    [
+        (lambda outputs, answers: 0.5, "float64 values of shape () for the 6 items of test 0"),
+        (lambda outputs, answers: outputs[:-1], "values of shape (5,) for the 6 items of test 0"),
+        (lambda outputs, answers: X, "float32 values of shape (6, 2)"),
+        (lambda outputs, answers: np.array(list("abcdef")), "<U1 values of shape (6,)"),
+    ],
+    ids=["one number", "one less", "two each", "text"],
+)
+def test_items_that_are_not_one_number_each_are_the_suites_fault(items, words):
+    exam = Exam(scenario(items=items), stream(), "tuning", 0)
+    with pytest.raises(HeldoutError) as fault:
+        exam.outcomes({0: Y})
+    assert str(fault.value).startswith("shapes/squares: `items` gave ")
+    assert words in str(fault.value)
+    assert str(fault.value).endswith("mend the suite: it is one number each")
+
+
+@pytest.mark.parametrize("value", [math.nan, -math.inf, 1e300])
+def test_law_6_an_item_that_scores_no_number_is_a_failure(value):
+    """1e300 is none in float32, in which they are kept."""
+    items = np.where(np.arange(6) == 2, value, 0.5)
+    exam = Exam(scenario(items=lambda _outputs, _answers: items), stream(), "tuning", 0)
+    with pytest.raises(RunFailure, match=r"item 2 of test 0 scores ") as failed:
+        exam.outcomes({0: Y})
+    assert failed.value.kind == "output"
+
+
 # --- checked outputs ---------------------------------------------------------------------------
 
 CLASSES = Outputs("integer", low=0, high=9)

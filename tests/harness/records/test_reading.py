@@ -35,7 +35,7 @@ def test_rows_of_the_table_are_records_without_their_bulk(store, make_record):
     record = make_record()
     store.put(record)
     (row,) = read_table(store.root)[0].to_pylist()
-    assert schema.from_row(row) == dataclasses.replace(record, predictions=())
+    assert schema.from_row(row) == dataclasses.replace(record, predictions=(), outcomes=())
 
 
 def test_law_7_the_cache_changes_nothing(store, make_record):

@@ -12,6 +12,7 @@ from harness.records import digests, schema
 from harness.records.record import (
     Cost,
     Failure,
+    ItemScores,
     Machine,
     Prediction,
     Record,
@@ -89,6 +90,11 @@ PREDICTIONS = st.one_of(
     st.builds(Prediction, SMALL, SMALL, SHAPES, st.lists(SMALL).map(tuple), st.none()),
     st.builds(Prediction, SMALL, SMALL, SHAPES, st.none(), st.lists(REALS).map(tuple)),
 )
+OUTCOMES = st.builds(
+    ItemScores,
+    SMALL,
+    st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False)).map(tuple),
+)
 RECORDS = st.builds(
     Record,
     spec=SPECS,
@@ -121,6 +127,7 @@ RECORDS = st.builds(
         max_size=3,
     ).map(tuple),
     predictions=st.lists(PREDICTIONS, max_size=3).map(tuple),
+    outcomes=st.lists(OUTCOMES, max_size=2).map(tuple),
     parameters=maybe(COUNTS),
     weights_sha256=maybe(TEXT),
     selection=maybe(SELECTIONS),
@@ -190,7 +197,7 @@ def test_every_fact_of_a_record_has_a_column():
     assert {field.name for field in dataclasses.fields(Record)} - nested <= columns
     assert {f"tuning_{field.name}" for field in dataclasses.fields(TuningCost)} <= columns
     assert {f"failure_{field.name}" for field in dataclasses.fields(Failure)} <= columns
-    for cls, column in ((Point, "curve"), (Prediction, "predictions")):
+    for cls, column in ((Point, "curve"), (Prediction, "predictions"), (ItemScores, "outcomes")):
         members = schema.SCHEMA.field(column).type.value_type
         assert [field.name for field in dataclasses.fields(cls)] == [m.name for m in members]
 

@@ -1,5 +1,6 @@
 """Law 4: one run, one row, one file; everything else derives from the records."""
 
+import contextlib
 import os
 import shutil
 import socket
@@ -17,6 +18,7 @@ from harness.errors import HeldoutError
 from harness.records import schema
 from harness.records.reading import read_table
 from harness.records.store import Store
+from heldout_testing import PATIENCE_SECONDS
 
 
 def hand_over(path, records):
@@ -183,7 +185,7 @@ PUT_ALL = """
 import sys
 from pathlib import Path
 import pyarrow.parquet as pq
-from harness import schema
+from harness.records import schema
 from harness.records.store import Store
 records = [schema.from_row(row) for row in pq.read_table(sys.argv[1]).to_pylist()]
 sys.stdin.readline()  # both begin at once
@@ -195,21 +197,23 @@ for record in records:
 
 def test_law_4_two_processes_that_write_at_once_write_every_key_once(tmp_path, make_record):
     shared = [make_record(seed=seed) for seed in range(30)]
-    workers = []
-    for name in ("one", "two"):
-        own = [make_record(method=name, seed=seed) for seed in range(5)]
-        hand_over(tmp_path / f"{name}.parquet", shared + own)
-        command = [sys.executable, "-c", PUT_ALL, f"{name}.parquet", "results"]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        workers.append(subprocess.Popen(command, cwd=tmp_path, text=True, **pipes))
-    for worker in workers:
-        worker.stdin.write("go\n")
-        worker.stdin.flush()
     written = Counter()
-    for worker in workers:
-        out, err = worker.communicate(timeout=60)
-        assert (worker.returncode, err) == (0, "")
-        written.update(key for key, said in map(str.split, out.splitlines()) if said == "True")
+    with contextlib.ExitStack() as stack:
+        workers = []
+        for name in ("one", "two"):
+            own = [make_record(method=name, seed=seed) for seed in range(5)]
+            hand_over(tmp_path / f"{name}.parquet", shared + own)
+            command = [sys.executable, "-c", PUT_ALL, f"{name}.parquet", "results"]
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+            worker = subprocess.Popen(command, cwd=tmp_path, text=True, **pipes)
+            workers.append(stack.enter_context(worker))
+        for worker in workers:
+            worker.stdin.write("go\n")
+            worker.stdin.flush()
+        for worker in workers:
+            out, err = worker.communicate(timeout=PATIENCE_SECONDS)
+            assert (worker.returncode, err) == (0, "")
+            written.update(key for key, said in map(str.split, out.splitlines()) if said == "True")
     assert len(written) == 40
     assert set(written.values()) == {1}
     assert keys(tmp_path / "results") == sorted(written)

@@ -92,7 +92,7 @@ def test_law_4_a_file_that_lost_its_row_is_noticed(store, make_record):
     path = store.path(record.spec)
     table = pq.ParquetFile(path).read()
     pq.write_table(table.slice(0, 0), path)
-    assert pq.read_metadata(path).metadata[schema.VERSION_KEY] == b"1"
+    assert pq.read_metadata(path).metadata[schema.VERSION_KEY] == str(schema.VERSION).encode()
     assert [damage.path for damage in read_table(store.root)[1]] == [path]
     assert store.get(record.spec) is None
 
@@ -118,7 +118,8 @@ def test_law_6_text_that_is_no_text_is_named_and_the_rest_is_read(store, make_re
     broken = pa.array([b"ho\xffst"], pa.binary()).buffers()
     text = pa.StringArray.from_buffers(1, broken[1], broken[2])
     table = table.set_column(table.column_names.index(column), column, text)
-    pq.write_table(table.replace_schema_metadata({schema.VERSION_KEY: b"1"}), path)
+    metadata = {schema.VERSION_KEY: str(schema.VERSION).encode()}
+    pq.write_table(table.replace_schema_metadata(metadata), path)
     read, (damage,) = read_table(store.root)
     assert read["key"].to_pylist() == [records[1].key]
     assert damage.path == path
@@ -152,7 +153,7 @@ def test_law_4_too_many_open_files_do_not_condemn_a_sound_record(store, make_rec
 import os, resource, sys
 from pathlib import Path
 import pyarrow.parquet as pq
-from harness import schema
+from harness.records import schema
 from harness.records.store import Store
 record = schema.from_row(pq.read_table(sys.argv[1]).to_pylist()[0])
 store = Store(Path(sys.argv[2]))
@@ -311,7 +312,7 @@ PUT_SOME = """
 import sys
 from pathlib import Path
 import pyarrow.parquet as pq
-from harness import schema
+from harness.records import schema
 from harness.records.store import Store
 rows = pq.read_table(sys.argv[1]).to_pylist()
 store = Store.open(Path(sys.argv[2]))

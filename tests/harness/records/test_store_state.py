@@ -154,7 +154,7 @@ PUT_OR_PACK = """
 import sys
 from pathlib import Path
 import pyarrow.parquet as pq
-from harness import schema
+from harness.records import schema
 from harness.records.packing import pack
 from harness.records.store import Store
 store = Store.open(Path("results"))

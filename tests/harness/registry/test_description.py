@@ -82,8 +82,8 @@ def test_a_run_stores_the_description_of_its_method(run, store, method_file):
     assert name == "mine.py:Mine"
 
 
-def test_records_that_came_without_are_described_later(store, bench):
-    told = bench("leaderboard", "describe", "--results", str(store.root))
+def test_records_that_came_without_are_described_later(store, bench_here):
+    told = bench_here("leaderboard", "describe", "--results", str(store.root))
     assert told.returncode == 0
     assert told.stdout == "0 descriptions written, 0 there already\n"
 

@@ -1,5 +1,6 @@
 """`bench new`: what it writes is complete, and passes what every method must pass."""
 
+import runpy
 import subprocess
 import sys
 
@@ -8,7 +9,7 @@ import pytest
 from harness.checking import conformance
 from harness.errors import HeldoutError
 from harness.registry import registry, scaffold
-from heldout_testing import ROOT, environment
+from heldout_testing import ROOT
 
 
 @pytest.mark.parametrize("suite", registry.suites())
@@ -24,19 +25,16 @@ def test_what_it_writes_passes_for_every_suite(suite, engine, tmp_path):
     assert linted.returncode == 0, linted.stdout
 
 
-def test_the_command_and_its_test_file(bench, tmp_path):
-    done = bench("new", "method", "my-method", "--suite", "continual")
+def test_the_command_and_its_test_file(bench_here, tmp_path):
+    done = bench_here("new", "method", "my-method", "--suite", "continual")
     assert done.returncode == 0, done.stderr
     assert "bench check my_method.py:MyMethod --suite continual" in done.stdout
-    passed = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:randomly", "test_my_method.py"],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-    )
-    assert passed.returncode == 0, passed.stdout
-    again = bench("new", "method", "my-method", "--suite", "continual")
+    written = runpy.run_path(str(tmp_path / "test_my_method.py"))
+    tests = [test for name, test in written.items() if name.startswith("test_")]
+    assert tests
+    for test in tests:
+        test()
+    again = bench_here("new", "method", "my-method", "--suite", "continual")
     assert again.returncode == 2
     assert "my_method.py is there already" in again.stderr
 
@@ -58,13 +56,13 @@ def test_names_that_cannot_be(name, words, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_unknown_suite(bench):
-    done = bench("new", "method", "mine", "--suite", "continuall")
+def test_an_unknown_suite(bench_here):
+    done = bench_here("new", "method", "mine", "--suite", "continuall")
     assert done.returncode == 2
     assert 'did you mean "continual"' in done.stderr
 
 
 def test_templates_are_part_of_the_package():
-    assert {p.stem for p in (ROOT / "harness" / "templates").iterdir()} == {
+    assert {p.stem for p in (ROOT / "harness" / "registry" / "templates").iterdir()} == {
         "labelled", "prompted", "preferences", "test",
     }  # fmt: skip

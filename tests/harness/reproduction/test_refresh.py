@@ -18,7 +18,7 @@ def refreshed(results, *more):
 
 
 @pytest.fixture
-def studied(tmp_path):
+def studied(shared_engine, tmp_path):
     """A folder with a study of two tuning runs and one evaluation run."""
     results = tmp_path / "results"
     asked = ["run", PLACE, "finetune", "--trials", "1", "--seeds", "1", "--results", str(results)]

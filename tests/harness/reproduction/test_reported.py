@@ -177,14 +177,14 @@ def test_missing_data_is_no_attempt(engine, store, catalogue, monkeypatch, tmp_p
     assert "ylecun/mnist" in missed.reason
 
 
-def test_the_command_lists_and_refuses(bench):
-    listed = bench("reproduce", "--list")
+def test_the_command_lists_and_refuses(bench_here):
+    listed = bench_here("reproduce", "--list")
     assert listed.returncode == 0, listed.stderr
     assert "van-de-ven-2018/split-mnist-class/joint" in listed.stdout
     (line,) = [a for a in listed.stdout.splitlines() if "split-mnist-class/joint" in a]
     assert "0.9793 [0.9785, 0.9801]" in line
     assert "ylecun/mnist" in line, "what it needs"
-    assert bench("reproduce").returncode == 2
-    unknown = bench("reproduce", "van-de-ven-2019")
+    assert bench_here("reproduce").returncode == 2
+    unknown = bench_here("reproduce", "van-de-ven-2019")
     assert unknown.returncode == 2
     assert "did you mean" in unknown.stderr

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 from fake_records import COST, SELECTION, record, runs, table
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from harness.contract import Point
@@ -81,6 +81,8 @@ def test_details_are_read_by_key():
 
 
 @given(st.lists(FINITE, min_size=1, max_size=9))
+@example([1.542305987442595e126, 8.579361836194135e-183])  # their quotient is infinite
+@example([1e250, 1.1e-250])  # as far apart as a logarithmic axis goes
 def test_every_value_lies_on_the_axis(values):
     scale = chart.scale(values, 10, 90)
     if scale is not None:

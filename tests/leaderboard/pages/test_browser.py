@@ -43,7 +43,7 @@ def site(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    with Browser(seconds=120) as browser:
+    with Browser() as browser:
         yield browser
 
 

@@ -210,7 +210,8 @@ def test_bibtex_is_escaped_and_names_a_paper_once():
 
 @pytest.mark.parametrize("text", ["A. " * 5000, "A. B, " * 3000, '"' * 9000, "https://" * 2000])
 def test_no_docstring_takes_long_to_read(text):
-    start = time.perf_counter()
+    """A pattern that tries again from every letter would take minutes for so many of them."""
+    start = time.thread_time()
     citation.papers(text)
     citation.paragraphs(text)
-    assert time.perf_counter() - start < 2
+    assert time.thread_time() - start < 20  # CPU seconds of this thread; in fact below 1

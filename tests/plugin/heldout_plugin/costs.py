@@ -46,7 +46,7 @@ def scenarios():
             tier="core",
             title="tell two clouds apart, soon",
             metric=Metric("accuracy", "fraction", True, 0.5),
-            budget=Budget(epochs=40, limit_seconds=30, patience=3),
+            budget=Budget(epochs=40, limit_seconds=600, patience=3),
             build=build,
             fingerprint=lambda side: f"angle {ANGLES[side]}",
             quality=lambda outputs, answers: float((outputs == answers).mean()),
@@ -59,6 +59,6 @@ def scenarios():
             seeds=3,
             targets=(0.9, 1.01),
             flops=True,
-            window_seconds=1.0,
+            window_seconds=0.2,
         ),
     )

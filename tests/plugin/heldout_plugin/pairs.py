@@ -57,7 +57,7 @@ def scenarios():
             tier="core",
             title="find the point that is preferred",
             metric=Metric("distance", "length", False, 3.0),
-            budget=Budget(steps=40, limit_seconds=30),
+            budget=Budget(steps=40, limit_seconds=600),
             build=build,
             fingerprint=lambda side: f"goal {GOALS[side]}",
             quality=lambda out, goals: float(np.linalg.norm(out - goals, axis=1).mean()),

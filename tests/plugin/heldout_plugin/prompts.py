@@ -72,7 +72,7 @@ def scenarios():
             tier="core",
             title="say the symbol that belongs to the prompt",
             metric=Metric("solved", "fraction", True, 1 / SYMBOLS),
-            budget=Budget(epochs=20, limit_seconds=30, spend={"reward_calls": 2000}),
+            budget=Budget(epochs=20, limit_seconds=600, spend={"reward_calls": 2000}),
             build=build,
             fingerprint=lambda side: f"offset {OFFSETS[side]}",
             quality=lambda outputs, answers: float((outputs == answers).all(1).mean()),

@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from harness.contract import Scenario, SideName, Stream, Trace
-from suites.continual.scenarios import accuracy, scenarios
+from suites.continual.scenarios import scenarios
+from suites.metrics.accuracy import accuracy
 from suites.networks.mlp import mlp
 
 SIDES: tuple[SideName, ...] = ("tuning", "evaluation")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -115,4 +116,33 @@ def test_training_that_fails_leaves_nothing_behind(folder: Path) -> None:
     with pytest.raises(RuntimeError, match="no"):
         checkpoints.checkpoint({}, broken)
     assert torch.get_num_threads() == 2
-    assert not folder.exists()
+    assert not list(folder.glob("*"))
+
+
+def test_who_comes_meanwhile_waits_and_trains_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two ask for the same: the second has looked in vain before the first is done."""
+    training, looked, found = Training(), threading.Event(), []
+    load = checkpoints._load
+
+    def seen(path: Path) -> Any:
+        weights = load(path)
+        if threading.current_thread() is second:
+            looked.set()
+        return weights
+
+    def train() -> dict[str, np.ndarray]:
+        second.start()
+        looked.wait()
+        return training()
+
+    def ask() -> None:
+        found.append(checkpoints.checkpoint({}, training))
+
+    second = threading.Thread(target=ask)
+    monkeypatch.setattr(checkpoints, "_load", seen)
+    first = checkpoints.checkpoint({}, train)
+    second.join()
+    assert same(first, found[0])
+    assert training.times == 1

@@ -145,10 +145,11 @@ def test_many_texts_are_scored_in_order():
     ],
 )  # fmt: skip
 def test_texts_that_would_take_long_do_not(text):
+    """Worked out, or read by a parser without a limit, each would take minutes or for ever."""
     score(["\\boxed{1/3}"], ["2"])  # what is loaded at the first call
-    began = time.perf_counter()
+    began = time.thread_time()
     assert score([text], ["7"]) == 0.0
-    assert time.perf_counter() - began < 1.0
+    assert time.thread_time() - began < 20  # CPU seconds of this thread; in fact below 1
 
 
 @given(st.text(max_size=60) | st.text("\\boxed{}#$.,-+*/()=0123456789frac ", max_size=60))
@@ -350,6 +351,7 @@ def test_quality_and_pass_at_k(small):
     outputs = np.stack([solution_tokens(tokens, row, 9) for row in texts])
     golds = np.array(["5", "7"])
     assert gsm8k.quality(None, outputs, golds) == pytest.approx(2 / 6)
+    assert gsm8k.share_solved(None, outputs, golds) == pytest.approx([2 / 3, 0])
     outputs[1, 0] = 65  # nine letters, no end
     found = gsm8k.secondary(None, outputs, golds)
     assert found["pass_at_3"] == 0.5

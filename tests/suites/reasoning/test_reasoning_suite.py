@@ -18,6 +18,7 @@ from hypothesis.extra import numpy as arrays
 from harness.contract import Point, Scenario, SideName, Stream, Trace
 from suites.networks.transformer import Transformer, transformer
 from suites.reasoning import arithmetic
+from suites.reasoning import scenarios as reasoning
 from suites.reasoning.arithmetic import (
     END,
     EQUALS,
@@ -36,6 +37,10 @@ SIDES: tuple[SideName, ...] = ("tuning", "evaluation")
 ALL = {scenario.name: scenario for scenario in scenarios() if scenario.tier == "core"}
 each = pytest.mark.parametrize("scenario", ALL.values(), ids=ALL.keys())
 each_side = pytest.mark.parametrize("side", SIDES)
+each_policy = pytest.mark.parametrize(  # those of a side are trained for seconds
+    "side", [pytest.param("tuning", marks=pytest.mark.slow), "evaluation"]
+)
+DIFFERENT = ("add-reversed", "chain-sum", "post-training-stream")  # in their base policies
 each_task = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
 
 FLOORS = {  # what the best constant completion of up to two digits earns
@@ -48,12 +53,17 @@ FLOORS = {  # what the best constant completion of up to two digits earns
 }
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 @functools.cache
 def built(name: str, side: SideName, seed: int = 0) -> Stream:
     return ALL[name].build(side, seed)
+
+
+@functools.cache
+def asked(name: str, side: SideName) -> Stream:
+    """The stream with no base policy trained: for what is about its questions."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reasoning, "_base", lambda *_: {})
+        return ALL[name].build(side, 0)
 
 
 def tokens(*texts: str) -> np.ndarray:
@@ -216,7 +226,7 @@ def test_noise_is_drawn_per_completion_and_not_per_prompt() -> None:
 
 
 def test_the_noisy_scenario_tells_its_rates_and_keeps_them() -> None:
-    stream = built("add-noisy-verifier", "evaluation")
+    stream = asked("add-noisy-verifier", "evaluation")
     (step,) = stream.steps
     assert list(step.arrays) == ["prompts"], "clean solutions would undo the noise"
     assert step.oracle is not None
@@ -248,7 +258,7 @@ def test_the_scenarios() -> None:
 def test_prompts_of_tests_are_not_trained_on_nor_reorderings_of_them(
     scenario: Scenario, side: SideName
 ) -> None:
-    stream = built(scenario.name, side)
+    stream = asked(scenario.name, side)
     trained: set[str] = set()
     tested: set[str] = set()
     for step, test in zip(stream.steps, stream.tests, strict=True):
@@ -265,7 +275,7 @@ def test_prompts_of_tests_are_not_trained_on_nor_reorderings_of_them(
 def test_law_1_the_sides_share_no_prompt(scenario: Scenario) -> None:
     found = []
     for side in SIDES:
-        stream = built(scenario.name, side)
+        stream = asked(scenario.name, side)
         prompts = [step.arrays["prompts"] for step in stream.steps]
         prompts += [test.inputs for test in stream.tests]
         found.append({text(p) for p in np.concatenate(prompts)})
@@ -296,15 +306,21 @@ def test_the_seed_draws_other_questions_and_the_same_base(scenario: Scenario) ->
         np.testing.assert_array_equal(weight, one.initial_weights[name])
 
 
-@each
-@each_side
-def test_the_base_policy_is_half_way(scenario: Scenario, side: SideName) -> None:
-    stream = built(scenario.name, side)
+@pytest.mark.parametrize("name", DIFFERENT)
+@each_policy
+def test_the_base_policy_is_half_way(name: str, side: SideName) -> None:
+    stream = built(name, side)
     model = base_of(stream)
     for test in stream.tests:
         prompts = torch.from_numpy(test.inputs).repeat_interleave(DRAWN, 0)
         y = model.sample(prompts, torch.Generator().manual_seed(0)).unflatten(0, (-1, DRAWN))
         assert 0.15 < ALL["chain-sum"].quality(y.numpy(), test.answers) < 0.8
+
+
+def test_scenarios_of_one_task_share_their_base_policy() -> None:
+    weights = built("add-reversed", "evaluation").initial_weights
+    for name in ALL.keys() - set(DIFFERENT):
+        assert built(name, "evaluation").initial_weights is weights
 
 
 def base_of(stream: Stream) -> Transformer:
@@ -324,7 +340,7 @@ def test_right_completions_have_quality_one_and_empty_ones_none(
     scenario: Scenario, side: SideName
 ) -> None:
     for step, test in zip(
-        built(scenario.name, side).steps, built(scenario.name, side).tests, strict=True
+        asked(scenario.name, side).steps, asked(scenario.name, side).tests, strict=True
     ):
         length = scenario.outputs.shape[-1]
         (task,) = [t for t in TASKS if t._valid(test.inputs).all()]
@@ -342,9 +358,9 @@ def test_right_completions_have_quality_one_and_empty_ones_none(
         assert found.get("pass_at_8", 1) == 1
 
 
-@each_side
+@each_policy
 def test_quality_agrees_with_the_verifier(side: SideName) -> None:
-    for name in ("add-reversed", "chain-sum", "post-training-stream"):
+    for name in DIFFERENT:
         stream = built(name, side)
         model = base_of(stream)
         for step, test in zip(stream.steps, stream.tests, strict=True):
@@ -399,14 +415,14 @@ def test_metrics_tell_what_was_gained_and_what_was_forgotten() -> None:
     for scenario in ALL.values():
         assert scenario.metric.name in scenario.metrics(
             Trace(R[:1, :1], np.array([0.3]), points)
-            if len(built(scenario.name, "tuning").steps) == 1
+            if len(asked(scenario.name, "tuning").steps) == 1
             else Trace(R, np.array([0.3, 0.3, 0.3]), points)
         )
 
 
 @each
 def test_what_the_harness_draws_is_valid(scenario: Scenario) -> None:
-    stream = built(scenario.name, "tuning")
+    stream = built(scenario.name, "evaluation")
     inputs = torch.from_numpy(stream.tests[0].inputs[:9])
     assert scenario.infer is not None
     y = scenario.infer(base_of(stream), inputs, None, torch.Generator().manual_seed(0))

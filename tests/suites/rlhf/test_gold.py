@@ -128,6 +128,8 @@ def test_more_comparisons_make_a_better_proxy() -> None:
 
 # --- the finding, over tables as they come ------------------------------------------------------
 
+tables = pytest.mark.parametrize("count", [5, pytest.param(10, marks=pytest.mark.slow)])
+
 COLDER = (*np.linspace(0.2, 2, 10), *np.geomspace(2.5, 30, 12))  # weights of the proxy
 
 
@@ -160,10 +162,11 @@ def test_tilting_draws_what_the_formula_says() -> None:
         assert found == pytest.approx(LENGTH * p, abs=0.5)
 
 
-def test_gold_falls_with_few_comparisons_and_stays_with_many() -> None:
+@tables
+def test_gold_falls_with_few_comparisons_and_stays_with_many(count: int) -> None:
     """Over-optimisation: a hump in gold while the proxy rises, but only where data is scarce."""
     falls, stays, further = [], [], []
-    for seed in range(10):
+    for seed in range(count):
         true = gold("evaluation", seed)
         few, many = (tilted(proxy("evaluation", seed, n), true) for n in (64, 4096))
         for path in (few, many):
@@ -183,13 +186,14 @@ def best_of(n: int, learned: Proxy, true: Gold) -> float:
     return float(true.score(y).reshape(-1, n)[np.arange(len(best)), best].mean())
 
 
-def test_the_best_of_n_has_a_best_n_with_few_comparisons_only() -> None:
-    """The mean over ten tables, for n from 4 to 1024."""
+@tables
+def test_the_best_of_n_has_a_best_n_with_few_comparisons_only(count: int) -> None:
+    """The mean over some tables, for n from 4 to 1024."""
     found = {}
     for size in (64, 4096):
         rows = [
             [best_of(n, proxy("evaluation", s, size), gold("evaluation", s)) for n in (4, 32, 1024)]
-            for s in range(10)
+            for s in range(count)
         ]
         found[size] = np.mean(rows, axis=0)
     few, many = found[64], found[4096]

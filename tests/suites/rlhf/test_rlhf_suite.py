@@ -39,6 +39,7 @@ def test_the_scenarios() -> None:
     assert pickle.loads(pickle.dumps(scenarios()[0])).id == "rlhf/gold-64"
 
 
+@pytest.mark.usefixtures("nothing_trained")
 @each
 @pytest.mark.parametrize("side", SIDES)
 def test_shapes(scenario: Scenario, side: SideName) -> None:
@@ -53,6 +54,7 @@ def test_shapes(scenario: Scenario, side: SideName) -> None:
     assert (scenario.measure is None) == (scenario.deliverable == "predictions")
 
 
+@pytest.mark.usefixtures("nothing_trained")
 @each
 def test_law_1_the_sides_share_no_comparison(scenario: Scenario) -> None:
     found = []
@@ -64,6 +66,7 @@ def test_law_1_the_sides_share_no_comparison(scenario: Scenario) -> None:
     assert scenario.fingerprint("tuning") != scenario.fingerprint("evaluation")
 
 
+@pytest.mark.usefixtures("nothing_trained")
 @each
 def test_a_stream_is_a_function_of_side_and_seed(scenario: Scenario) -> None:
     def content(side: SideName, seed: int) -> bytes:
@@ -114,6 +117,7 @@ def test_the_proxy_refuses_what_is_no_string(strings: np.ndarray) -> None:
         oracle(np.zeros((2, 1), np.int64), strings)
 
 
+@pytest.mark.usefixtures("nothing_trained")
 @each
 def test_uniform_strings_have_the_floor(scenario: Scenario) -> None:
     test = scenario.build("evaluation", 0).tests[0]
@@ -172,6 +176,7 @@ def test_what_is_measured_of_a_certain_policy() -> None:
     assert found["gap"] == pytest.approx(learned.score(only)[0] - truth.score(only)[0])
 
 
+@pytest.mark.usefixtures("nothing_trained")
 @each
 def test_what_strings_alone_tell(scenario: Scenario) -> None:
     assert scenario.secondary is secondary
