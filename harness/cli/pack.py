@@ -15,8 +15,8 @@ def command(results: Path) -> int:
     """Put the runs of each method on a scenario into one file, unchanged.
 
     A sixth of the space, and a folder that git likes better. Everything finds the runs as before,
-    and new ones get files of their own until they are packed too. A pack that an older version of
-    heldout wrote is written anew, as today's tools read it. Exit code 1 if a file is damaged.
+    and new ones get files of their own until they are packed too. Packs of an older version of the
+    schema are written anew in this one. Exit code 1 if a file is damaged.
 
     \b
     Example:

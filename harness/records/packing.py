@@ -95,9 +95,9 @@ def _pack_folder(folder: Path) -> tuple[int, bool, list[Damage]]:
         ordered = [rows[key] for key in sorted(rows)]
         content = encoded(pa.Table.from_pylist(ordered, schema=schema.SCHEMA))
         try:
-            _check(decoded(content, target), ordered)  # before the old pack goes
+            _check(target, decoded(content, target), ordered)  # before the old pack goes
             atomic.write(target, content, replace=True)
-            _check(read_file(target), ordered)
+            _check(target, read_file(target), ordered)
             for path in moved:
                 path.unlink()  # the folder stays: others may be about to write to it
         except OSError as error:
@@ -108,11 +108,11 @@ def _pack_folder(folder: Path) -> tuple[int, bool, list[Damage]]:
     return len(moved), old, damaged
 
 
-def _check(pack: pa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+def _check(path: Path, pack: pa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Raise HeldoutError where a pack does not hold these rows."""
     check_table(pack)
     if pack["digest"].to_pylist() != [row["digest"] for row in rows]:
-        raise HeldoutError("a pack reads otherwise than written; no run was removed")
+        raise HeldoutError(f"{path} reads otherwise than written; no run was removed")
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from suites.data import mnist, pictures
 SCENARIOS = {scenario.name: scenario for scenario in scenarios()}
 REAL = Path(os.environ.get("HELDOUT_DATA") or Path(__file__).resolve().parents[4] / "shared/data")
 CACHES = (mnist.samples, mnist.fingerprint, pictures.samples, core50.samples)
-FRAMES = 5  # of each video that is made up
+FRAMES = 3  # of each video that is made up
 
 
 def png(rng, shape):
@@ -183,6 +183,7 @@ def test_data_the_hub_does_not_have_is_not_asked_of_it(tmp_path, monkeypatch):
         core50.fingerprint((1, 2))
 
 
+@pytest.mark.slow  # 70,000 pictures are decoded
 @pytest.mark.skipif(not (REAL / "ylecun/mnist").is_dir(), reason=f"no MNIST under {REAL}")
 def test_real_mnist_has_its_counts(monkeypatch):
     monkeypatch.setenv("HELDOUT_DATA", str(REAL))

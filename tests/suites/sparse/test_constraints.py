@@ -18,7 +18,7 @@ ALLOWED = 1690  # 2 % of 84,480, rounded
 def delivered(nonzero: int) -> dict[str, Tensor]:
     """Weights with so many non-zeros, anywhere in the matrices, and biases without zeros."""
     whole = torch.zeros(sum(a * b for a, b in SHAPES.values()))
-    whole[torch.randperm(len(whole))[:nonzero]] = 1.0
+    whole[torch.randperm(len(whole), generator=torch.Generator().manual_seed(0))[:nonzero]] = 1.0
     parts = whole.split([a * b for a, b in SHAPES.values()])
     weights = {n: p.view(s) for (n, s), p in zip(SHAPES.items(), parts, strict=True)}
     return weights | {n.replace("weight", "bias"): torch.ones(s[0]) for n, s in SHAPES.items()}
