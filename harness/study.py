@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from harness import protocol, space
 from harness.contract import Budget, Scalar, Scenario
+from harness.datasets import images
 from harness.engines.facts import MethodFacts, of_method
 from harness.engines.local import Event, Job, LocalEngine, Report
 from harness.errors import DataError, HeldoutError, did_you_mean
@@ -189,6 +190,8 @@ def prepare(
                 skipped.append(NotApplicable(method.name, scenario.id, reason))
                 continue
             try:
+                for source in scenario.sources:  # both sides', before the first run is paid for
+                    images.examine(source)
                 entries.append(_entry(request, scenario, method, facts))
             except DataError as error:
                 if request.place == scenario.id:

@@ -6,7 +6,7 @@ import contextlib
 import io
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 
 from harness.contract import Array, DataSource
 from harness.datasets import cache
-from harness.datasets.hub import locate, samples
+from harness.datasets.hub import columns, locate, samples
 from harness.errors import DataError
 
 MOST_PIXELS = 1 << 26  # of one picture: a small file may unfold to gigabytes
@@ -59,6 +59,23 @@ def fingerprint(source: DataSource, split: str) -> str:
     return locate(source, split).fingerprint()
 
 
+def examine(source: DataSource) -> None:
+    """Decode every sample of a source once and keep none, so that no run is paid for in vain.
+
+    What was found sound is not looked at again. Raises DataError as `load` does.
+    """
+    for split in source.splits:
+        if not source.classes:
+            columns(source, split)
+            continue
+        copy = locate(source, split)
+        sound = cache.folder() / f"examined-{_FORMAT}-{copy.fingerprint()[:32]}"
+        if not sound.exists():
+            colour = len(source.shape) != 2
+            _check_classes(source, split, {n for _, n in _checked(source, samples(copy), colour)})
+            cache.keep(sound, lambda _: None)
+
+
 def _decoded(
     source: DataSource,
     split: str,
@@ -66,28 +83,42 @@ def _decoded(
     size: int | None = None,
 ) -> tuple[Array, Array]:
     """All images as one array, checked against what the source declares."""
-    shape = source.shape
-    kept = shape if size is None else (size, size, 3)
+    kept = source.shape if size is None else (size, size, 3)
     pixels: list[Array] = []
     labels: list[int] = []
+    for array, label in _checked(source, found, len(kept) == 3):
+        pixels.append(array if size is None else _scaled(array, size))
+        labels.append(label)
+    _check_classes(source, split, set(labels))
+    stacked = np.stack(pixels) if pixels else np.empty((0, *kept), np.uint8)
+    return stacked, np.array(labels, np.int64)
+
+
+def _checked(
+    source: DataSource, found: Iterable[tuple[Any, int, str]], colour: bool
+) -> Iterator[tuple[Array, int]]:
+    """Each sample decoded: of the source's shape, if it has one, and of one of its classes."""
     for image, label, where in found:
-        array = _pixels(image, colour=len(kept) == 3, where=where)
-        if shape and array.shape != shape:
-            raise DataError(f"{where}: an image of shape {array.shape}; {source.id} has {shape}")
+        array = _pixels(image, colour=colour, where=where)
+        if source.shape and array.shape != source.shape:
+            raise DataError(
+                f"{where}: an image of shape {array.shape}; {source.id} has {source.shape}"
+            )
         if not 0 <= label < source.classes:
             raise DataError(
                 f"{where}: the label {label}; {source.id} has 0 to {source.classes - 1}"
             )
-        pixels.append(array if size is None else _scaled(array, size))
-        labels.append(label)
-    lacking = sorted(set(range(source.classes)) - set(labels))
+        yield array, label
+
+
+def _check_classes(source: DataSource, split: str, labels: set[int]) -> None:
+    """Every class must occur."""
+    lacking = sorted(set(range(source.classes)) - labels)
     if lacking:
         raise DataError(
             f"{source.id}, split {split!r}: {len(lacking)} of {source.classes} classes do not "
             f"occur ({', '.join(map(str, lacking[:8]))}); copy the split whole"
         )
-    stacked = np.stack(pixels) if pixels else np.empty((0, *kept), np.uint8)
-    return stacked, np.array(labels, np.int64)
 
 
 def _scaled(array: Array, size: int) -> Array:
