@@ -13,7 +13,6 @@ import click
 import numpy as np
 from tabulate import tabulate
 
-from harness.fingerprint import canonical_json
 from harness.records.record import Record, RunSpec
 from harness.study import Summary
 from leaderboard.statistics import half_width
@@ -56,7 +55,7 @@ def lines(evaluation: Iterable[Record]) -> list[Line]:
     for key, named in groupby(sorted(once.values(), key=name), name):
         groups: dict[str, list[Record]] = {}
         for record in named:
-            groups.setdefault(canonical_json(_identity(record.spec)), []).append(record)
+            groups.setdefault(repr(sorted(_identity(record.spec).items())), []).append(record)
         identities = [_identity(group[0].spec) for group in groups.values()]
         names = {name for identity in identities for name in identity}
         apart = [n for n in names if len({repr(i.get(n)) for i in identities}) > 1]
