@@ -19,15 +19,19 @@ __all__ = ["__version__", "load_results", "run"]
 
 
 def run(
-    place: str, *methods: str | type, results: str | Path = "results", jobs: int = 1, **request: Any
+    place: str,
+    *methods: str | Path | type,
+    results: str | Path = "results",
+    jobs: int = 1,
+    **request: Any,
 ) -> list[Record]:
     """What `bench run` does: tune and judge methods, and return the evaluation records.
 
-    `place` is a suite or "suite/scenario"; a method is a name, "path/to/file.py:Class" or a class
-    from a file. `request` takes the fields of `harness.study.Request`: `seeds`, `trials`, `phase`,
-    `protocol`, `fixed`, `budget`, `tier`, `device`, `isolation`. Finished runs are not repeated. Of
-    a tuning phase alone, its records are returned. Raises HeldoutError for what `bench run` refuses
-    and for a study that ends without a selection; failed runs are records like others.
+    `place` is a suite or "suite/scenario"; a method is a name, "path/to/file.py:Class", a path or a
+    class from a file. `request` takes the fields of `harness.study.Request`: `seeds`, `trials`,
+    `phase`, `protocol`, `fixed`, `budget`, `tier`, `device`, `isolation`. Finished runs are not
+    repeated. Of a tuning phase alone, its records are returned. Raises HeldoutError for what `bench
+    run` refuses and for a study that ends without a selection; failed runs are records like others.
     """
     from harness import notebook
 

@@ -26,6 +26,13 @@ class RunFailure(Exception):  # noqa: N818 - a failure is a result here (law 6),
         self.reason = reason
 
 
+DIVERGED = (
+    "a step size that is too large does that, and so does a division by nothing, such as by the "
+    "spread of a group of one: print the loss of each step"
+)
+"""What a person can do about weights that are no numbers; the cause is not known here."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """' - did you mean "er"?' when a known name is close to `name`, else what there is."""
     names = sorted(known)

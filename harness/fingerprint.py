@@ -86,7 +86,7 @@ def closure(path: Path) -> tuple[Path, dict[Path, tuple[str, ast.Module]]]:
         file = queue.pop()
         if file in seen:
             continue
-        text = _read(file)
+        text = read_source(file)
         tree = _parse(text, file)
         seen[file] = text, tree
         for node in ast.walk(tree):
@@ -106,7 +106,7 @@ def _wherever(path: Path) -> str:
             return known[file], len(above)
         if file in above:  # modules that import each other: how far up, instead of going round
             return [f"<{len(above) - above.index(file)} above>"], above.index(file)
-        text = _read(file)
+        text = read_source(file)
         tree = _parse(text, file)
         back = len(above)
         reached: dict[ast.AST, list[str]] = {}
@@ -135,7 +135,8 @@ def _bound(node: ast.AST) -> Iterator[str]:
         yield f"{'' if dotted else alias.name} as {alias.asname or ''}"
 
 
-def _read(path: Path) -> str:
+def read_source(path: Path) -> str:
+    """The text of a Python file as Python reads it, coding cookie and byte order mark obeyed."""
     try:
         with tokenize.open(path) as file:
             return file.read()
@@ -153,11 +154,17 @@ def _parse(text: str, path: Path) -> ast.Module:
         ) from error
 
 
-def _roots(path: Path) -> tuple[Path, Path]:
-    """The folder from which the file's own package is imported, and that package's."""
+def import_root(path: Path) -> Path:
+    """The folder from which a file, or the package that it is in, is imported."""
     root = path.parent
     while (root / "__init__.py").exists():
         root = root.parent
+    return root
+
+
+def _roots(path: Path) -> tuple[Path, Path]:
+    """The folder from which the file's own package is imported, and that package's."""
+    root = import_root(path)
     return root, root / path.relative_to(root).parts[0] if path.parent != root else root
 
 

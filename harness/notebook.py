@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -25,7 +26,7 @@ REQUEST = frozenset(study.Request.__dataclass_fields__) - {"place", "methods"}
 
 def run(
     place: str,
-    methods: Sequence[str | type],
+    methods: Sequence[str | Path | type],
     results: str | Path,
     jobs: int,
     request: Mapping[str, Any],
@@ -37,10 +38,11 @@ def run(
         if name not in REQUEST:
             raise HeldoutError(f"run({name}=...): no such option{did_you_mean(name, REQUEST)}")
     texts = {
-        name: {key: str(value) for key, value in request[name].items()}
+        name: {key: str(_plain(value)) for key, value in request[name].items()}
         for name in ("fixed", "budget")
         if name in request
     }
+    request = {name: _plain(value) for name, value in request.items()}
     asked = study.Request(place, tuple(_named(m) for m in methods), **{**request, **texts})
     study.check(asked)
     store = Store.open(Path(results))
@@ -58,10 +60,20 @@ def run(
     ]
 
 
-def _named(method: str | type) -> str:
+def _plain(value: Any) -> Any:
+    """A number of numpy's as Python's own."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _named(method: object) -> str:
     """A method as the command line takes it; a class must come from a file."""
-    if isinstance(method, str):
-        return method
+    if isinstance(method, str | Path):
+        return str(method)
+    if not isinstance(method, type):
+        raise HeldoutError(
+            f"run({method!r}): a method is a name, a path or a class; several are given one by "
+            'one: run("SUITE", "ONE", "OTHER")'
+        )
     try:
         file = Path(inspect.getsourcefile(method) or "")
     except TypeError:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from harness import protocol, space
 from harness.contract import Budget, Scalar, Scenario
+from harness.datasets import images
 from harness.engines.facts import MethodFacts, of_method
 from harness.engines.local import Event, Job, LocalEngine, Report
 from harness.errors import DataError, HeldoutError, did_you_mean
@@ -150,8 +151,7 @@ def run(
     if request.phase != "tuning":
         if request.phase == "evaluation" and problems:
             raise HeldoutError(problems[min(problems)])
-        for name in dict.fromkeys(request.methods):
-            method = registry.find_method(name, request.place.partition("/")[0])
+        for method in methods(request):
             try:
                 description.write(store.root, description.of_method(method))
             except HeldoutError as error:  # `bench leaderboard describe` can do that later
@@ -179,11 +179,9 @@ def prepare(
     if request.device == "cuda" and not engine.accelerators():
         raise HeldoutError("--device cuda: torch finds no CUDA device here; see: bench doctor")
     scenarios = registry.find_scenarios(request.place, request.tier)
-    suite = request.place.partition("/")[0]
     entries: list[Entry] = []
     skipped: list[NotApplicable] = []
-    for name in dict.fromkeys(request.methods):
-        method = registry.find_method(name, suite)
+    for method in methods(request):
         facts = of_method(method, engine, store.cache, request.isolation)
         for scenario in scenarios:
             lacking = sorted(set(facts.requires) - scenario.offers)
@@ -192,12 +190,32 @@ def prepare(
                 skipped.append(NotApplicable(method.name, scenario.id, reason))
                 continue
             try:
+                for source in scenario.sources:  # both sides', before the first run is paid for
+                    images.examine(source)
                 entries.append(_entry(request, scenario, method, facts))
             except DataError as error:
                 if request.place == scenario.id:
                     raise
                 skipped.append(NotApplicable(method.name, scenario.id, str(error), "not run"))
     return entries, skipped
+
+
+def methods(request: Request) -> list[registry.MethodEntry]:
+    """The methods that a request names, each once however often and in whatever way it is named.
+
+    Raises HeldoutError where two of them would stand under one name in every table.
+    """
+    suite = request.place.partition("/")[0]
+    found = {(e := registry.find_method(name, suite)).target: e for name in request.methods}
+    named: dict[str, registry.MethodEntry] = {}
+    for entry in found.values():
+        other = named.setdefault(entry.name, entry)
+        if other is not entry:
+            raise HeldoutError(
+                f"{other.target} and {entry.target} would both be called {entry.name!r}; give one "
+                "file or class another name, or run them into two results folders"
+            )
+    return list(named.values())
 
 
 def _entry(

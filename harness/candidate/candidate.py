@@ -24,7 +24,7 @@ from harness.candidate.flops import FlopCount
 from harness.candidate.loading import call, describe, explained, load_method, named
 from harness.candidate.tensors import ENCODED, as_array
 from harness.contract import Array, Budget, Call, Constraint
-from harness.errors import RunFailure
+from harness.errors import DIVERGED, RunFailure
 from harness.fingerprint import of_weights
 
 
@@ -286,7 +286,7 @@ class Candidate:
                 if not bool(torch.isfinite(parameter).all()):
                     raise RunFailure(
                         "diverged",
-                        f"{name} holds NaN or infinity after learn; try a smaller step size",
+                        f"{name} holds NaN or infinity after learn; {DIVERGED}",
                     )
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import importlib
 import importlib.util
 import inspect
+import re
 import sys
 import traceback
 from collections.abc import Callable, Collection, Mapping
@@ -13,25 +14,28 @@ from pathlib import Path
 from typing import Any
 
 from harness import space as spaces
+from harness.candidate import hyperparameters
 from harness.candidate.channel import ChannelError
 from harness.contract import Call
 from harness.errors import HeldoutError
+from harness.fingerprint import digest, import_root
 
 VERBS = ("start", "learn", "predict")
 
 
 def named(target: str) -> Any:
     """The function behind "package.module:function" or "path/to/file.py:function"."""
-    module, _, name = target.partition(":")
+    module, _, name = target.rpartition(":")
     return getattr(load_module(module), name)
 
 
 def name_of(function: Callable[..., Any] | None) -> str:
     """How another process finds a module-level function."""
     assert function is not None
-    name = function.__module__
-    place = name if "." in name else sys.modules[name].__file__  # a lone file may be on no path
-    return f"{place}:{function.__qualname__}"
+    module = sys.modules[function.__module__]
+    file = getattr(module, "__file__", None)
+    alone = file is not None and function.__module__ == _name_of_file(Path(file))
+    return f"{file if alone else function.__module__}:{function.__qualname__}"
 
 
 def call(what: Call) -> Any:
@@ -40,22 +44,66 @@ def call(what: Call) -> Any:
 
 
 def load_module(name: str) -> Any:
-    """Import a module by its dotted name, or a file by its path (its folder is importable then)."""
+    """Import a module by its dotted name, or a file by its path.
+
+    A file in a package is imported as part of it; one that is alone gets a name that no other file
+    has. What lies beside either can be imported.
+    """
     if not name.endswith(".py"):
         return importlib.import_module(name)
     path = Path(name).resolve()
-    known = sys.modules.get(path.stem)
-    if known is not None and getattr(known, "__file__", None) == str(path):
-        return known
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    root = import_root(path)
+    if str(root) not in sys.path:
+        sys.path.insert(0, str(root))
+    if root != path.parent:
+        return importlib.import_module(".".join(path.relative_to(root).with_suffix("").parts))
+    unique = _name_of_file(path)
+    if unique in sys.modules:
+        return sys.modules[unique]
+    spec = importlib.util.spec_from_file_location(unique, path)
     if spec is None or spec.loader is None:
         raise HeldoutError(f"{path} cannot be imported")
     module = importlib.util.module_from_spec(spec)
-    if str(path.parent) not in sys.path:
-        sys.path.insert(0, str(path.parent))
-    sys.modules[path.stem] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
+    sys.modules[unique] = module  # dataclasses look their module up
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[unique]
+        raise
     return module
+
+
+def _name_of_file(path: Path) -> str:
+    """A module name for a file that is in no package: the same in every process."""
+    return f"{re.sub(r'[^0-9A-Za-z_]', '_', path.stem)}_{digest(str(path))[:12]}"
+
+
+def _leave_others(root: Path) -> None:
+    """Forget what was imported from beside other methods' files: `util` of one is not another's.
+
+    What they imported stays theirs; whoever is loaded next finds what lies beside itself.
+    """
+    for place in [place for place in _ENTERED if place != root]:
+        before, was_on_path = _ENTERED.pop(place)
+        if not was_on_path:
+            sys.path.remove(str(place))
+        tops = {name.partition(".")[0] for name in set(sys.modules) - before}
+        theirs = {top for top in tops if _lies_in(top, place)}
+        for name in [name for name in sys.modules if name.partition(".")[0] in theirs]:
+            del sys.modules[name]
+        importlib.invalidate_caches()
+    _ENTERED.setdefault(root, (frozenset(sys.modules), str(root) in sys.path))
+
+
+def _lies_in(top: str, place: Path) -> bool:
+    """Whether a module or package lies directly in a folder."""
+    file = getattr(sys.modules.get(top), "__file__", None)
+    return file in (str(place / f"{top}.py"), str(place / top / "__init__.py"))
+
+
+_ENTERED: dict[Path, tuple[frozenset[str], bool]] = {}
+"""By the folder of the method loaded last: the modules that were there before, and whether it was
+on the path. Python keeps modules by name for a whole process, and so must this."""
 
 
 def source_of(target: str) -> Path:
@@ -81,6 +129,8 @@ def source_of(target: str) -> Path:
 def load_method(target: str) -> Any:
     """The method's class from "module:Class" or "path/to/file.py:Class"."""
     module, _, name = target.rpartition(":")
+    if module.endswith(".py"):
+        _leave_others(import_root(Path(module).resolve()))
     found = getattr(load_module(module), name, None)
     if found is None:
         raise HeldoutError(f"{module} has no class {name}")
@@ -110,18 +160,10 @@ def describe(target: str) -> dict[str, Any]:
         if not callable(getattr(method, verb, None))
     ]
     fields: dict[str, list[Any]] = {}
-    for field in dataclasses.fields(method) if dataclasses.is_dataclass(method) else ():
-        if not field.init:
-            continue
-        default = field.default
-        if default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            errors.append(f"{target}: hyper-parameter {field.name} has no default; give it one")
-        elif not isinstance(default, bool | int | float | str):
-            errors.append(
-                f"{target}: hyper-parameter {field.name} must default to a bool, int, float or str"
-            )
-        else:
-            fields[field.name] = [type(default).__name__, default]
+    if dataclasses.is_dataclass(method):
+        found, wrong = hyperparameters.declared(method)
+        fields = {name: [kind, default] for name, (kind, default) in found.items()}
+        errors += [f"{target}: {sentence}" for sentence in wrong]
     space = getattr(method, "space", {})
     if not isinstance(space, Mapping):
         errors.append(f"{target}: space is a {type(space).__name__}, not a mapping")

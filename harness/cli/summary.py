@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
@@ -13,7 +13,7 @@ import click
 import numpy as np
 from tabulate import tabulate
 
-from harness.records.record import Record
+from harness.records.record import Record, RunSpec
 from harness.study import Summary
 from leaderboard.statistics import half_width
 
@@ -36,20 +36,58 @@ class Line:
     train_seconds: float | None  # mean
     energy_joules: float | None  # mean, of training
     energy_provenance: str
+    differs: Mapping[str, Any]  # from the other lines of that name: "lr", "source", "epochs", ...
 
 
 def lines(evaluation: Iterable[Record]) -> list[Line]:
-    """Evaluation records, one line per scenario, method and protocol."""
+    """Evaluation records, each once: a line for whatever may not be mixed in one mean.
+
+    That is one scenario, method and protocol, and of these one setting, source, budget, data and
+    environment; where a name has several lines, each says in what it differs.
+    """
 
     def name(record: Record) -> tuple[str, str, str]:
         spec = record.spec
         return (f"{spec.suite}/{spec.scenario}", spec.method, spec.protocol)
 
-    ordered = sorted(evaluation, key=name)
-    return [_line(*key, list(group)) for key, group in groupby(ordered, name)]
+    found = []
+    once = {record.key: record for record in evaluation}
+    for key, named in groupby(sorted(once.values(), key=name), name):
+        groups: dict[str, list[Record]] = {}
+        for record in named:
+            groups.setdefault(repr(sorted(_identity(record.spec).items())), []).append(record)
+        identities = [_identity(group[0].spec) for group in groups.values()]
+        names = {name for identity in identities for name in identity}
+        apart = [n for n in names if len({repr(i.get(n)) for i in identities}) > 1]
+        for identity, group in zip(identities, groups.values(), strict=True):
+            differs = {n: identity[n] for n in sorted(apart) if n in identity}
+            found.append(_line(*key, group, differs))
+    return found
 
 
-def _line(scenario: str, method: str, protocol: str, records: Sequence[Record]) -> Line:
+def _identity(spec: RunSpec) -> dict[str, Any]:
+    """What else than scenario, method and protocol makes two runs two things."""
+    limits = {**spec.budget, **spec.budget.get("spend", {})}
+    return {
+        **{f"budget.{name}": limit for name, limit in limits.items() if name != "spend"},
+        **spec.libraries,
+        "source": spec.method_hash[:12],
+        "scenario": f"version {spec.scenario_version} {spec.scenario_hash[:12]}",
+        "data": spec.data_fingerprint[:12],
+        "threads": spec.threads,
+        "device": spec.device,
+        "debugging": spec.isolation == "inline",
+        **spec.setting,
+    }
+
+
+def _line(
+    scenario: str,
+    method: str,
+    protocol: str,
+    records: Sequence[Record],
+    differs: Mapping[str, Any],
+) -> Line:
     scores = np.array([r.metric_floor if r.score is None else r.score for r in records])
     half = float(half_width(scores))
     mean = float(scores.mean())
@@ -71,11 +109,13 @@ def _line(scenario: str, method: str, protocol: str, records: Sequence[Record]) 
         _mean([r.cost.train_seconds for r in records]),
         _mean([r.cost.energy_joules for r in records]) if len(provenances) == 1 else None,
         provenances.pop() if len(provenances) == 1 else "mixed",
+        differs,
     )
 
 
 def table(found: Sequence[Line]) -> str:
-    """The lines as a plain text table."""
+    """The lines as a plain text table, with what lines of one name differ in."""
+    apart = any(line.differs for line in found)
     rows = [
         [
             line.scenario,
@@ -88,11 +128,12 @@ def table(found: Sequence[Line]) -> str:
             _number(line.train_seconds),
             "not measured" if line.energy_joules is None
             else f"{_number(line.energy_joules)} {line.energy_provenance}",
+            *([_setting(line.differs)] if apart else []),
         ]
         for line in found
     ]  # fmt: skip
     heads = ["scenario", "method", "protocol", "score [95 % interval]", "seeds", "tuning cost",
-             "training s", "training J"]  # fmt: skip
+             "training s", "training J", *(["differs in"] if apart else [])]  # fmt: skip
     return tabulate(rows, heads, tablefmt="simple", disable_numparse=True)
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import re
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
@@ -26,6 +27,7 @@ from typing import Any, Literal
 import numpy as np
 
 from harness.contract import Array, DataSource, Scenario
+from harness.datasets import cells
 from harness.errors import DataError
 
 VARIABLE = "HELDOUT_DATA"
@@ -41,6 +43,8 @@ _IDX_TYPES: dict[int, Any] = {
     0x0D: ">f4",
     0x0E: ">f8",
 }
+_PART = re.compile(r".*-(?P<number>\d+)-of-(?P<of>\d+)(?:-[0-9A-Za-z]+)?")
+"""A part among several, with or without the hash that `push_to_hub` used to add."""
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp")
 
 
@@ -52,6 +56,7 @@ class Copy:
     split: str
     kind: Kind
     files: tuple[Path, ...]  # in a fixed order
+    folders: tuple[str, ...] = ()  # of an image folder: those of the classes, of all splits
 
     def fingerprint(self) -> str:
         """SHA-256 of names and contents."""
@@ -94,9 +99,16 @@ def find(source: DataSource, split: str) -> Copy | None:
         if files:
             _check_parts(files, place, split)
             return Copy(source, split, kind, tuple(files))
-    pictures = [p for p in sorted((place / split).glob("*/*")) if p.suffix.lower() in _IMAGES]
+    folders = _class_folders(place, source)
+    pictures = [
+        path
+        for name in folders
+        for path in sorted((place / split / name).glob("[!.]*"))
+        if path.suffix.lower() in _IMAGES
+    ]
     if pictures:
-        return Copy(source, split, "images", tuple(pictures))
+        _check_folders(folders, place / split, source)
+        return Copy(source, split, "images", tuple(pictures), folders)
     stem = IDX_SPLITS.get(split, split)
     pair = [
         _either(place / f"{stem}-{what}") for what in ("images-idx3-ubyte", "labels-idx1-ubyte")
@@ -106,6 +118,24 @@ def find(source: DataSource, split: str) -> Copy | None:
     return None
 
 
+def _class_folders(place: Path, source: DataSource) -> tuple[str, ...]:
+    """The classes of an image folder: one sorted list of visible folders over all splits."""
+    found = (path for split in source.splits for path in (place / split).glob("[!.]*/"))
+    return tuple(sorted({path.name for path in found if path.is_dir()}))
+
+
+def _check_folders(folders: tuple[str, ...], place: Path, source: DataSource) -> None:
+    """A class' number is its folder's place in the list: none may be missing, and none too many."""
+    if len(folders) != source.classes:
+        raise DataError(
+            f"{place.parent}: {len(folders)} folders of classes ({', '.join(folders[:12])}); "
+            f"{source.id} has {source.classes}"
+        )
+    lacking = [name for name in folders if not (place / name).is_dir()]
+    if lacking:
+        raise DataError(f"{place}: the folder {lacking[0]!r} is missing; copy it too")
+
+
 def _either(path: Path) -> Path | None:
     packed = path.with_name(path.name + ".gz")
     return packed if packed.is_file() else path if path.is_file() else None
@@ -113,12 +143,16 @@ def _either(path: Path) -> Path | None:
 
 def _check_parts(files: list[Path], place: Path, split: str) -> None:
     """`train-00000-of-00002` says how many parts there are: none may be missing."""
-    declared = files[0].stem.rpartition("-of-")[2]
-    if "-of-" in files[0].stem and declared.isdigit() and int(declared) != len(files):
-        raise DataError(
-            f"{place}: {len(files)} of {int(declared)} files of the split {split!r} are there; "
-            "copy the others too"
-        )
+    parts = [_PART.fullmatch(file.stem) for file in files]
+    declared = {int(part["of"]) for part in parts if part}
+    there = {int(part["number"]) for part in parts if part}
+    for count in declared:
+        if declared != {count} or there != set(range(count)) or len(files) != count:
+            raise DataError(
+                f"{place}: {len(there)} of {count} files of the split {split!r} are there "
+                f"({', '.join(file.name for file in files[:6])}); copy the others too, and one "
+                "set of them only"
+            )
 
 
 def locate(source: DataSource, split: str) -> Copy:
@@ -128,12 +162,10 @@ def locate(source: DataSource, split: str) -> Copy:
         return found
     if source.url:
         raise DataError(_missing(source, split, f"the hub has none like this: see {source.url}"))
-    if os.environ.get("HF_HUB_OFFLINE") == "1":
-        raise DataError(_missing(source, split, "HF_HUB_OFFLINE=1 forbids asking the hub"))
     import datasets
 
-    try:
-        table = datasets.load_dataset(source.id, source.config, split=split)
+    try:  # offline or not is the library's to know: it may have the data in its cache
+        table = datasets.load_dataset(source.id, source.config, split=split, keep_in_memory=False)
         files = tuple(Path(entry["filename"]) for entry in table.cache_files)
     except Exception as error:
         text = str(error).strip().splitlines() or [type(error).__name__]
@@ -152,15 +184,19 @@ def _missing(source: DataSource, split: str, why: str) -> str:
     )
 
 
-def columns(source: DataSource, split: str) -> dict[str, list[Any]]:
-    """The columns that the source names, as Python values; for text and small tables."""
+def columns(source: DataSource, split: str) -> dict[str, list[str]]:
+    """The columns that the source names, of texts."""
     copy = locate(source, split)
-    table = _table(copy)
-    return {name: table[name].to_pylist() for name in source.columns}
+    found: dict[str, list[str]] = {name: [] for name in source.columns}
+    for path in copy.files:
+        table = _table(replace(copy, files=(path,)))
+        for name in source.columns:
+            found[name] += cells.texts(table[name], name, path)
+    return found
 
 
-def samples(copy: Copy) -> Iterator[tuple[Any, int]]:
-    """(image as bytes, a path or an array, label) of every sample, in the order of the files."""
+def samples(copy: Copy) -> Iterator[tuple[Any, int, str]]:
+    """(image as bytes, a path or an array; label; which sample that is), file by file."""
     if copy.kind == "idx":
         images, labels = (read_idx(path) for path in copy.files)
         if len(images) != len(labels):
@@ -168,28 +204,29 @@ def samples(copy: Copy) -> Iterator[tuple[Any, int]]:
                 f"{copy.files[0]}: {len(images)} images but {len(labels)} labels in "
                 f"{copy.files[1].name}; copy both anew"
             )
-        yield from zip(images, labels.tolist(), strict=True)
+        for i, (image, label) in enumerate(zip(images, labels.tolist(), strict=True)):
+            yield image, label, f"{copy.files[0]}, sample {i}"
     elif copy.kind == "images":
-        classes = {name: i for i, name in enumerate(sorted({p.parent.name for p in copy.files}))}
         for path in copy.files:
-            yield path, classes[path.parent.name]
+            yield path, copy.folders.index(path.parent.name), str(path)
     else:
         image, label = copy.source.columns[:2]
         for path in copy.files:  # one at a time: all together may not fit into memory
             table = _table(replace(copy, files=(path,)))
-            for picture, value in zip(table[image], table[label], strict=True):
-                yield picture.as_py()["bytes"], int(value.as_py())
+            numbers = cells.labels(table[label], label, path)
+            pictures = cells.pictures(table[image], image, path)
+            for i, (picture, number) in enumerate(zip(pictures, numbers, strict=True)):
+                yield picture, number, f"{path}, sample {i}"
 
 
 def _table(copy: Copy) -> Any:
     """The named columns of Parquet or Arrow files as one table; an error names the file."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     parts = []
     for path in copy.files:
         try:
-            part = pq.read_table(path) if copy.kind == "parquet" else _arrow(path)
+            part = _parquet(path) if copy.kind == "parquet" else _arrow(path)
         except (OSError, pa.ArrowException, ValueError) as error:
             raise DataError(f"{path} cannot be read ({error}); copy it anew") from error
         lacking = [name for name in copy.source.columns if name not in part.column_names]
@@ -203,6 +240,15 @@ def _table(copy: Copy) -> Any:
     if not table.num_rows:
         raise DataError(f"{copy.files[0]} holds no row; copy it anew")
     return table
+
+
+def _parquet(path: Path) -> Any:
+    """The file itself: a path might be taken for an address, or its folders for columns."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with pa.memory_map(str(path)) as file:
+        return pq.ParquetFile(file).read()
 
 
 def _arrow(path: Path) -> Any:

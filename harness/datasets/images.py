@@ -6,7 +6,7 @@ import contextlib
 import io
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,11 @@ import numpy as np
 
 from harness.contract import Array, DataSource
 from harness.datasets import cache
-from harness.datasets.hub import locate, samples
+from harness.datasets.hub import columns, locate, samples
 from harness.errors import DataError
 
-_FORMAT = 1  # raised when decoding changes, so that cached files of the old one are not used
+MOST_PIXELS = 1 << 26  # of one picture: a small file may unfold to gigabytes
+_FORMAT = 2  # raised when decoding changes, so that cached files of the old one are not used
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def load(source: DataSource, split: str, size: int | None = None) -> Images:
     folder = cache.folder() / f"images-{_FORMAT}-{content[:32]}{scaled}"
     found = _mapped(folder)
     if found is None:
-        pixels, labels = _decoded(source, copy.files[0], samples(copy), size)
+        pixels, labels = _decoded(source, split, samples(copy), size)
         _keep(folder, pixels, labels)
         found = _mapped(folder) or (pixels, labels)  # the cache only saves time
     for array in found:
@@ -58,28 +59,66 @@ def fingerprint(source: DataSource, split: str) -> str:
     return locate(source, split).fingerprint()
 
 
+def examine(source: DataSource) -> None:
+    """Decode every sample of a source once and keep none, so that no run is paid for in vain.
+
+    What was found sound is not looked at again. Raises DataError as `load` does.
+    """
+    for split in source.splits:
+        if not source.classes:
+            columns(source, split)
+            continue
+        copy = locate(source, split)
+        sound = cache.folder() / f"examined-{_FORMAT}-{copy.fingerprint()[:32]}"
+        if not sound.exists():
+            colour = len(source.shape) != 2
+            _check_classes(source, split, {n for _, n in _checked(source, samples(copy), colour)})
+            cache.keep(sound, lambda _: None)
+
+
 def _decoded(
-    source: DataSource, file: Path, pairs: Iterable[tuple[Any, int]], size: int | None = None
+    source: DataSource,
+    split: str,
+    found: Iterable[tuple[Any, int, str]],
+    size: int | None = None,
 ) -> tuple[Array, Array]:
     """All images as one array, checked against what the source declares."""
-    shape = source.shape
-    kept = shape if size is None else (size, size, 3)
+    kept = source.shape if size is None else (size, size, 3)
     pixels: list[Array] = []
     labels: list[int] = []
-    for i, (image, label) in enumerate(pairs):
-        array = _pixels(image, colour=len(kept) == 3, where=f"{file}, sample {i}")
-        if shape and array.shape != shape:
+    for array, label in _checked(source, found, len(kept) == 3):
+        pixels.append(array if size is None else _scaled(array, size))
+        labels.append(label)
+    _check_classes(source, split, set(labels))
+    stacked = np.stack(pixels) if pixels else np.empty((0, *kept), np.uint8)
+    return stacked, np.array(labels, np.int64)
+
+
+def _checked(
+    source: DataSource, found: Iterable[tuple[Any, int, str]], colour: bool
+) -> Iterator[tuple[Array, int]]:
+    """Each sample decoded: of the source's shape, if it has one, and of one of its classes."""
+    for image, label, where in found:
+        array = _pixels(image, colour=colour, where=where)
+        if source.shape and array.shape != source.shape:
             raise DataError(
-                f"{file}, sample {i}: an image of shape {array.shape}; {source.id} has {shape}"
+                f"{where}: an image of shape {array.shape}; {source.id} has {source.shape}"
             )
         if not 0 <= label < source.classes:
             raise DataError(
-                f"{file}, sample {i}: the label {label}; {source.id} has 0 to {source.classes - 1}"
+                f"{where}: the label {label}; {source.id} has 0 to {source.classes - 1}"
             )
-        pixels.append(array if size is None else _scaled(array, size))
-        labels.append(label)
-    stacked = np.stack(pixels) if pixels else np.empty((0, *kept), np.uint8)
-    return stacked, np.array(labels, np.int64)
+        yield array, label
+
+
+def _check_classes(source: DataSource, split: str, labels: set[int]) -> None:
+    """Every class must occur."""
+    lacking = sorted(set(range(source.classes)) - labels)
+    if lacking:
+        raise DataError(
+            f"{source.id}, split {split!r}: {len(lacking)} of {source.classes} classes do not "
+            f"occur ({', '.join(map(str, lacking[:8]))}); copy the split whole"
+        )
 
 
 def _scaled(array: Array, size: int) -> Array:
@@ -91,15 +130,43 @@ def _scaled(array: Array, size: int) -> Array:
 
 
 def _pixels(image: Any, *, colour: bool, where: str) -> Array:
-    from PIL import Image, UnidentifiedImageError
+    """(H, W) uint8, or (H, W, 3) in colour: upright, of one of the modes that mean one thing."""
+    from PIL import Image, ImageOps
 
     if isinstance(image, np.ndarray):
         return image
     try:
-        opened = Image.open(io.BytesIO(image) if isinstance(image, bytes) else image)
-        return np.asarray(opened.convert("RGB" if colour else "L"))
-    except (OSError, UnidentifiedImageError, ValueError, TypeError) as error:
+        with Image.open(io.BytesIO(image) if isinstance(image, bytes) else image) as opened:
+            if opened.width * opened.height > MOST_PIXELS:
+                size = f"{opened.width} x {opened.height}"
+                raise DataError(f"{where}: a picture of {size} pixels; scale it down")
+            upright = ImageOps.exif_transpose(opened)
+            return np.asarray(_opaque(upright, where).convert("RGB" if colour else "L"))
+    except (OSError, ValueError, TypeError, Image.DecompressionBombError) as error:
         raise DataError(f"{where}: no readable image ({error}); copy it anew") from error
+
+
+def _opaque(image: Any, where: str) -> Any:
+    """The picture without alpha channel and in eight bits; DataError where that is not defined."""
+    from PIL import Image
+
+    if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
+        whole = image.convert("RGBA")
+        if whole.getchannel("A").getextrema()[0] < 255:
+            raise DataError(
+                f"{where}: some of its pixels are transparent, and nothing says what is behind "
+                "them; lay the picture on a ground"
+            )
+        return whole.convert("RGB") if image.mode not in ("L", "LA") else whole.convert("L")
+    if image.mode in ("I;16", "I;16L", "I;16B"):
+        values = np.asarray(image).astype(np.uint32)
+        return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
+    if image.mode not in ("1", "L", "P", "RGB"):
+        raise DataError(
+            f"{where}: a picture of mode {image.mode}, of which nothing says how it becomes eight "
+            "bits of grey or RGB; convert it"
+        )
+    return image
 
 
 def _mapped(folder: Path) -> tuple[Array, Array] | None:

@@ -11,7 +11,7 @@ import numpy as np
 from harness.candidate import loading
 from harness.candidate.channel import ChannelError, Message
 from harness.contract import Array, Constraint, Scenario
-from harness.errors import RunFailure
+from harness.errors import DIVERGED, RunFailure
 from harness.fingerprint import of_weights
 from harness.proctor.exam import Exam
 
@@ -62,7 +62,7 @@ class Judge:
         broken = [n for n, t in tensors.items() if not bool(t.isfinite().all())]
         if broken:
             raise RunFailure(
-                "diverged", f"NaN or infinity in the delivered {broken[0]}; try a smaller step size"
+                "diverged", f"NaN or infinity in the delivered {broken[0]}; {DIVERGED}"
             )
         model = loading.call(self._exam.stream.model)
         try:

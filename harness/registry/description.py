@@ -137,7 +137,7 @@ def missing(
 
 def _read(path: Path) -> Description:
     try:
-        file = pq.ParquetFile(path, page_checksum_verification=True)
+        file = pq.ParquetFile(pa.BufferReader(path.read_bytes()), page_checksum_verification=True)
         version = int((file.metadata.metadata or {}).get(VERSION_KEY, b"0"))
         if version != VERSION:
             raise HeldoutError(f"{path}: no description that this heldout reads ({version})")

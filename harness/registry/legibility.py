@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.errors import HeldoutError
+from harness.fingerprint import read_source
 from harness.registry import source
 from harness.registry.registry import MethodEntry
 
@@ -32,7 +33,7 @@ def findings(entry: MethodEntry) -> Iterator[Finding]:
     """What the text of a method's file does not say, or says where it should not."""
     try:
         text = source.read(entry)
-        whole = entry.path.read_text(encoding="utf-8-sig")
+        whole = read_source(entry.path)
         tree = ast.parse(whole)
     except (HeldoutError, OSError, SyntaxError, ValueError) as error:
         yield Finding("source", "problem", f"{entry.path} cannot be read: {error}; mend it")

@@ -20,10 +20,13 @@ from typing import TypeVar
 from harness.candidate.loading import source_of
 from harness.contract import Scenario
 from harness.errors import HeldoutError, did_you_mean
+from harness.fingerprint import read_source
 
 T = TypeVar("T")
 VERBS = frozenset({"start", "learn", "predict"})
 SHARED = "shared"  # the folder of baselines/ that holds no method
+FILE = re.compile(r"(?P<file>.*\.py)(?::(?P<name>\w*))?", re.DOTALL)
+"""A method given as a file: the last colon behind .py parts it from the class."""
 METHOD_GROUP, SUITE_GROUP = "heldout.methods", "heldout.suites"
 
 
@@ -131,8 +134,8 @@ def catalogues() -> list[Path]:
 
 def find_method(name: str, suite: str) -> MethodEntry:
     """The method that a user means: a name, "suite/name", or "path/to/file.py:Class"."""
-    if ".py" in name:
-        return _from_file(name)
+    if given := FILE.fullmatch(name):
+        return _from_file(given)
     folder, _, bare = name.rpartition("/")
     known = methods()
     candidates = _lookup(known, bare, "method", "bench list methods")
@@ -146,8 +149,8 @@ def find_method(name: str, suite: str) -> MethodEntry:
     return (exact or candidates)[0]
 
 
-def _from_file(name: str) -> MethodEntry:
-    file, _, class_name = name.partition(":")
+def _from_file(given: re.Match[str]) -> MethodEntry:
+    file, class_name = given["file"], given["name"]
     path = Path(file).resolve()
     if not path.is_file():
         raise HeldoutError(f"there is no file {file}; a method is given as path/to/file.py:Class")
@@ -180,8 +183,8 @@ def _beside() -> Path:
 @cache
 def _tree(path: Path) -> ast.Module:
     try:
-        return ast.parse(path.read_text(encoding="utf-8-sig"))
-    except (OSError, SyntaxError, ValueError) as error:
+        return ast.parse(read_source(path))
+    except (HeldoutError, SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None)
         raise HeldoutError(f"{path}:{line}: not readable as Python ({error})") from error
 

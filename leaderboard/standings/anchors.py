@@ -126,7 +126,9 @@ def read(results: Path) -> tuple[dict[tuple[str, str], Anchor], list[Damage]]:
 def read_file(file: Path) -> list[Anchor]:
     """The anchors of one file, every row checked against its digest."""
     try:
-        table = pq.ParquetFile(file, page_checksum_verification=True).read()
+        table = pq.ParquetFile(
+            pa.BufferReader(file.read_bytes()), page_checksum_verification=True
+        ).read()
         version = int((table.schema.metadata or {}).get(VERSION_KEY, b"0"))
         if version not in READABLE:
             raise ValueError(f"version {version} of the file format, not {SCHEMA_VERSION}")

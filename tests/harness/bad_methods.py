@@ -256,7 +256,7 @@ ANSWERS_BADLY = [
         "diverges",
         {"after": "with torch.no_grad(): next(self.model.parameters()).fill_(float('nan'))"},
         "diverged",
-        "holds NaN or infinity after learn; try a smaller step size",
+        "holds NaN or infinity after learn; a step size that is too large",
     ),
 ]
 TAKES_TOO_MUCH = [

@@ -37,8 +37,8 @@ HARNESS = {
     "proctor": "contract errors seeds fingerprint records candidate metering isolation",
     "engines": "contract errors space fingerprint records candidate registry metering isolation"
     " proctor",
-    "study": "contract errors space fingerprint records registry protocol metering isolation"
-    " engines",
+    "study": "contract errors datasets space fingerprint records registry protocol metering"
+    " isolation engines",
     "notebook": "errors records engines study",
     "checking": "contract errors space seeds fingerprint records candidate registry protocol"
     " metering isolation proctor engines study",
