@@ -152,6 +152,7 @@ def test_law_4_what_finished_before_the_end_is_kept_and_the_rest_is_made_once(
     assert not list(folder.rglob("*.tmp"))
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_folder(bench_here, tmp_path):
     """One has begun and has many runs to do when the other comes: no run is there twice."""
     folder = tmp_path / "results"

@@ -63,12 +63,12 @@ def test_help_answers_quickly(bench):
     assert min(seconds) < 0.25
 
 
-def test_the_method_of_the_readme_runs_on_every_scenario(bench, tmp_path):
+def test_the_method_of_the_readme_runs_on_every_scenario(bench_here, tmp_path):
     source = re.search(r"<!-- file: mine.py -->\n```python\n(.*?)```", README, re.S)[1]
     assert len(source.splitlines()) <= 40
     (tmp_path / "mine.py").write_text(source)
-    done = bench("run", "continual", "mine.py:Clipped", "--trials", "1", "--seeds", "1",
-                 "--jobs", "2", "--budget", "epochs=2")  # fmt: skip
+    done = bench_here("run", "continual", "mine.py:Clipped", "--trials", "1", "--seeds", "1",
+                 "--budget", "epochs=1")  # fmt: skip
     assert done.returncode == 0, done.stderr
     core = [s for s in registry.scenarios("continual").values() if s.tier == "core"]
     assert done.stdout.count("mine.py:Clipped") == len(core)

@@ -32,6 +32,7 @@ def statuses(folder):
     return table["status"].to_pylist()
 
 
+@pytest.mark.slow
 def test_law_6_a_killed_fork_server_is_no_fault_of_any_run(toy, store):
     """The runs that it had in hand are made again, by a new one."""
     killed = []

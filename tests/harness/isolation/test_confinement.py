@@ -146,7 +146,14 @@ def test_law_8_learning_cannot_be_put_off_until_it_costs_nothing(toy, run, metho
     assert "learn in `learn`" in record.failure.reason
 
 
-@pytest.mark.parametrize("budget", [{"epochs": "1"}, {"steps": "2"}, {"seconds": "600"}])
+@pytest.mark.parametrize(
+    "budget",
+    [
+        {"steps": "2"},
+        pytest.param({"epochs": "1"}, marks=pytest.mark.slow),
+        pytest.param({"seconds": "600"}, marks=pytest.mark.slow),
+    ],
+)
 def test_a_run_on_another_budget_learns_less_and_may_answer_as_often(budget, run, toy, method_file):
     """It is ranked nowhere: `bench check` must not fail who tries every label."""
     target = method_file(before=EARLY, predict=LATE)
@@ -167,6 +174,7 @@ for helper in helpers: helper.join()
 """
 
 
+@pytest.mark.slow  # and of a machine with two cores to give
 def test_law_2_a_run_has_as_many_cores_as_all_others(run, method_file):
     (record,) = run(method_file(before=TWO_CORES)).results[0].evaluation
     if record.cost.train_cpu_seconds < 1.5 * record.cost.train_seconds:
