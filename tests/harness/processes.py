@@ -81,9 +81,13 @@ def stored(folder):
 
 
 def blocking(folder, module):
-    """A folder for PYTHONPATH with which `python -m MODULE` does nothing, for ever."""
+    """A folder for PYTHONPATH with which `python -m MODULE` does nothing while its parent lives.
+
+    A real one ends when its parent hangs up; this one cannot hear that, and looks.
+    """
     path = folder / "sitecustomize.py"
     path.write_text(
-        f"import signal, sys\nif {module!r} in sys.orig_argv:\n    while True: signal.pause()\n"
+        f"import os, sys, time\nparent = os.getppid()\nif {module!r} in sys.orig_argv:\n"
+        "    while os.getppid() == parent: time.sleep(0.1)\n    os._exit(0)\n"
     )
     return str(folder)
