@@ -342,7 +342,7 @@ BREAKS_THE_HARNESS = [
         "closes its descriptors",
         {"before": "os.closerange(0, 1000)"},
         "exit",
-        "exit code 1 in learn of experience 0",
+        "in learn of experience 0",
     ),
     Bad(
         "hangs up",
