@@ -32,10 +32,9 @@ def named(target: str) -> Any:
 def name_of(function: Callable[..., Any] | None) -> str:
     """How another process finds a module-level function."""
     assert function is not None
-    module = sys.modules[function.__module__]
-    file = getattr(module, "__file__", None)
-    alone = file is not None and function.__module__ == _name_of_file(Path(file))
-    return f"{file if alone else function.__module__}:{function.__qualname__}"
+    name = function.__module__
+    place = name if "." in name else sys.modules[name].__file__  # a lone file may be on no path
+    return f"{place}:{function.__qualname__}"
 
 
 def call(what: Call) -> Any:
