@@ -13,7 +13,7 @@ from statistics import fmean
 from typing import Any
 
 from harness import seeds, space
-from harness.contract import Scalar, SideName
+from harness.contract import CONTRACT_VERSION, Scalar, SideName
 from harness.errors import HeldoutError
 from harness.records.record import (
     Isolation,
@@ -53,6 +53,7 @@ class Study:
     tuning_seeds: int
     seeds: int
     fixed: Mapping[str, Scalar]  # given by hand; with protocol "untuned" nothing is searched
+    contract: int = CONTRACT_VERSION
 
     @property
     def label(self) -> str:
@@ -215,6 +216,7 @@ def _spec(
         device=study.device,
         libraries=study.libraries,
         isolation=study.isolation,
+        contract=study.contract,
     )
 
 

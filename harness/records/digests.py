@@ -67,13 +67,16 @@ def of_rows(table: pa.Table) -> list[str]:
     return found
 
 
-def _where_held(name: str, lists: pa.Array) -> list[str]:
+def _where_held(name: str, values: pa.Array) -> list[str]:
     """The text of a later column with its name and a comma before; "" where it does not count."""
-    held = pc.fill_null(pc.list_value_length(lists), 0).to_pylist()
+    if pa.types.is_list(values.type):
+        held = [bool(count) for count in pc.list_value_length(values).to_pylist()]
+    else:
+        held = [bool(value) for value in values.to_pylist()]
     if not any(held):
-        return [""] * len(lists)
-    texts = zip(_texts(lists), held, strict=True)
-    return [f",{_encode(name)}:{text}" if count else "" for text, count in texts]
+        return [""] * len(values)
+    texts = zip(_texts(values), held, strict=True)
+    return [f",{_encode(name)}:{text}" if here else "" for text, here in texts]
 
 
 def _texts(values: pa.Array) -> list[str]:

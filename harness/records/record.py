@@ -42,6 +42,7 @@ class RunSpec:
     libraries: Mapping[str, str]  # name -> version, of those that matter to the outcome
     isolation: Isolation
     trial: int | None = None  # which tuning trial; None outside tuning
+    contract: int = CONTRACT_VERSION  # by which version of the contract it was run
 
     @cached_property
     def key(self) -> str:
@@ -54,7 +55,7 @@ class RunSpec:
         """
         return digest(
             {
-                "contract": CONTRACT_VERSION,
+                "contract": self.contract,
                 "scenario": [self.suite, self.scenario, self.scenario_version, self.scenario_hash],
                 "data": [self.side, self.data_fingerprint],
                 "method": [self.method, self.method_hash],

@@ -93,6 +93,7 @@ _FIELDS: list[tuple[str, pa.DataType, bool]] = [
     ("threads", pa.int32(), False),
     ("device", _TEXT, False),
     ("libraries", _TEXT, False),  # JSON
+    ("contract", pa.int32(), True),  # its version; null: 1, before it was noted
     # what came of it
     ("status", _TEXT, False),
     ("failure_kind", _TEXT, True),
@@ -163,8 +164,8 @@ SCHEMA = pa.schema(
 )
 BULKY = ("predictions", "outcomes", "failure_log")
 """Columns left out of the cache: read from the run's own file when they are wanted."""
-LATER = ("outcomes",)
-"""Columns that version 1 had not: an older file is read as if they were empty."""
+LATER = ("outcomes", "contract")
+"""Columns that the first files had not: an older one is read as if they were empty."""
 
 
 def of_today(table: pa.Table) -> pa.Table:
@@ -174,7 +175,8 @@ def of_today(table: pa.Table) -> pa.Table:
     """
     for name in LATER:
         if name not in table.column_names:
-            empty = pa.array([[]] * table.num_rows, SCHEMA.field(name).type)
+            field = SCHEMA.field(name)
+            empty = pa.array([None if field.nullable else []] * table.num_rows, field.type)
             table = table.append_column(name, empty)
     return table.select(SCHEMA.names).cast(SCHEMA)
 
@@ -192,6 +194,7 @@ def to_row(record: Record) -> dict[str, Any]:
     row: dict[str, Any] = {"key": record.key}
     row |= {name: getattr(record.spec, name) for name in _SPEC}
     row |= {name: json.dumps(dict(row[name]), sort_keys=True) for name in _JSON}
+    row["contract"] = None if record.spec.contract == 1 else record.spec.contract
     row |= {name: getattr(record.machine, name) for name in _MACHINE}
     row |= {name: getattr(record.cost, name) for name in _COST}
     for name in ("tier", "budget_standard", "status", "metric", "metric_unit", "higher_is_better",
@@ -247,6 +250,7 @@ def from_row(row: Mapping[str, Any]) -> Record:
     """The record behind one row, as `to_row` or a Parquet reader gives it."""
     spec = {name: row[name] for name in _SPEC}
     spec |= {name: json.loads(row[name]) for name in _JSON}
+    spec["contract"] = row["contract"] or 1
     mappings = {name: dict(pairs(row[name])) for name in _MAPPINGS}
     metrics = mappings.pop("metrics")
     cost = {name: row[name] for name in _COST} | mappings

@@ -26,6 +26,7 @@ OTHER = {
     "threads": 2,
     "device": "cuda",
     "libraries": {"numpy": "2.0.0", "torch": "2.13.1"},
+    "contract": 2,
 }
 SETTINGS = st.dictionaries(
     st.sampled_from(["lr", "width", "name", "flag"]),

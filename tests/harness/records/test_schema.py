@@ -52,6 +52,7 @@ SPECS = built(
     libraries=st.dictionaries(TEXT, TEXT, max_size=2),
     isolation=st.just("process"),
     trial=maybe(SMALL),
+    contract=st.integers(1, 9),
 )
 SELECTIONS = built(
     Selection,
@@ -181,7 +182,7 @@ def test_a_full_record_and_a_failed_one_survive_parquet(make_record):
 
 
 def test_every_column_is_filled(make_record):
-    ok = schema.to_row(make_record(trial=2))
+    ok = schema.to_row(make_record(trial=2, contract=2))
     failed = schema.to_row(make_record(failure=Failure("memory", "out of memory", "log")))
     assert list(ok) == schema.SCHEMA.names
     empty = [name for name in ok if ok[name] is None and failed[name] is None]
@@ -212,7 +213,8 @@ OTHER_VALUES = {
 
 @pytest.mark.parametrize("name", [n for n in schema.SCHEMA.names if n != "digest"])
 def test_law_4_a_change_of_any_column_changes_the_digest(make_record, name):
-    row = schema.to_row(make_record(trial=2, failure=Failure("memory", "out of memory", "log")))
+    failure = Failure("memory", "out of memory", "log")
+    row = schema.to_row(make_record(trial=2, contract=2, failure=failure))
     kind = schema.SCHEMA.field(name).type
     value = not row[name] if pa.types.is_boolean(kind) else OTHER_VALUES.get(kind, [])
     assert value != row[name]
