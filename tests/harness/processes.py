@@ -52,7 +52,7 @@ def waited_for(event, process=None):
 
 
 def children(pid, module=""):
-    """Ids of the processes that one has started, by `python -m MODULE` if that is given."""
+    """Ids of the processes that one has started, to run MODULE if that is given."""
     found = []
     for path in Path(f"/proc/{pid}/task").glob("*/children"):  # by the thread that started them
         with contextlib.suppress(OSError):

@@ -24,6 +24,7 @@ HARNESS = {
     "contract": "",
     "errors": "",
     "formats": "",
+    "programs": "",
     "space": "contract errors",
     "sourcetext": "errors",
     "seeds": "contract errors",
@@ -33,8 +34,8 @@ HARNESS = {
     "candidate": "contract errors space fingerprint",
     "registry": "contract errors sourcetext fingerprint seeds records candidate",
     "protocol": "contract errors space seeds records",
-    "metering": "records",
-    "isolation": "errors fingerprint records candidate",
+    "metering": "programs records",
+    "isolation": "errors programs sourcetext fingerprint records candidate",
     "proctor": "contract errors seeds fingerprint records candidate metering isolation",
     "engines": "contract errors space fingerprint records candidate registry metering isolation"
     " proctor",

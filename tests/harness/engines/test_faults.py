@@ -13,7 +13,7 @@ import time
 import pytest
 from processes import begun, blocking, children, errors, is_alive, stored, waited_for
 
-from harness import study
+from harness import programs, study
 from harness.candidate.channel import pair
 from harness.engines.local import LocalEngine
 from harness.isolation import sandbox
@@ -22,7 +22,7 @@ from heldout_testing import PATIENCE_SECONDS, environment
 
 STUDY = ("run", "toy-prompts", "toy-reinforce", "--trials", "4", "--seeds", "4", "--jobs", "2")
 RUNS = 8
-SERVER = "harness.isolation.forkserver"
+SERVER = "harness.isolation.serving"
 NEEDED = pytest.mark.skipif(bool(sandbox.why_not()), reason=sandbox.why_not())
 
 
@@ -53,14 +53,17 @@ def test_law_6_a_killed_fork_server_is_no_fault_of_any_run(toy, store):
 
 
 def test_a_fork_server_that_never_works_is_not_started_for_every_run(
-    toy, engine, store, tmp_path, monkeypatch, capfd
+    toy, engine, store, monkeypatch, capfd
 ):
     asked = study.Request("toy-prompts", ("toy-reinforce",), trials=1, seeds=4)
     assert not study.run(asked, engine, store).failed
-    (tmp_path / "broken").mkdir()
-    broken = f"import os, sys\nif {SERVER!r} in sys.orig_argv: os._exit(os.write(2, b'!'))"
-    (tmp_path / "broken" / "sitecustomize.py").write_text(broken)
-    monkeypatch.syspath_prepend(tmp_path / "broken")
+    broken = [sys.executable, "-c", "import os; os._exit(os.write(2, b'!'))"]
+    command = programs.command
+
+    def started(module, *arguments, **options):
+        return broken if module == SERVER else command(module, *arguments, **options)
+
+    monkeypatch.setattr(programs, "command", started)
     with LocalEngine(jobs=2, counters=()) as another:
         summary = study.run(dataclasses.replace(asked, trials=4), another, store)
     assert capfd.readouterr().err.count("!") == 1
@@ -148,7 +151,7 @@ def test_law_4_where_no_record_can_be_written_that_is_said_and_the_next_run_comp
     shared_engine.accelerators(), shared_engine.hardware()  # its processes have no limit
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
-    limited(4096)()
+    limited(12_000)()  # the sources of a run are smaller, a record is larger
     try:
         failed = bench_here(*STUDY)
     finally:
