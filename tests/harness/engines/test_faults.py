@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from processes import begun, blocking, children, errors, is_alive, stored, waited_for
@@ -85,7 +86,7 @@ def test_a_process_whose_harness_was_killed_while_it_was_made_ends_without_a_wor
     ) as server:
         theirs.close()
         kept, handed_over = zip(*(pair() for _ in range(3)), strict=True)
-        request = json.dumps({"memory_bytes": None, "grant": None}).encode()
+        request = json.dumps({"memory_bytes": None, "grant": {}, "path": []}).encode()
         socket.send_fds(ours, [request], [end.fileno() for end in handed_over])
         for end in (*handed_over, *kept, ours):
             end.close()
@@ -99,6 +100,7 @@ def test_ctrl_c_while_torch_is_loading_waits_for_nobody(tmp_path):
     paths = os.pathsep.join([blocking(tmp_path, SERVER), environment()["PYTHONPATH"]])
     with begun(folder, *STUDY, place={"PYTHONPATH": paths}) as process:
         (server,) = waited_for(lambda: children(process.pid, SERVER), process)
+        assert b"while os.getppid" in Path(f"/proc/{server}/cmdline").read_bytes()
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE_SECONDS) == 130, errors(folder)
         waited_for(lambda: not is_alive(server))
