@@ -20,6 +20,7 @@ from typing import Any, Literal
 from harness.candidate.channel import ChannelError
 from harness.candidate.loading import check_description
 from harness.contract import Scenario
+from harness.declared import Declaration
 from harness.engines import repetition
 from harness.engines.crowd import Crowd
 from harness.engines.inline import InlineProcess
@@ -52,6 +53,7 @@ class Job:
     scenario: Scenario
     target: str  # the method, as the method's process imports it
     budget_standard: bool
+    declaration: Declaration  # as the method was asked before its runs, not as it says in one
     selection: Selection | None = None
 
 
@@ -208,7 +210,7 @@ class LocalEngine:
             process = InlineProcess()
             began = _now()
             outcome = process.lead(
-                lambda p=process, e=exam, j=job: examine(j.spec, e, j.target, p)  # type: ignore[misc]
+                lambda p=process, e=exam, j=job: examine(j.spec, e, j.target, j.declaration, p)  # type: ignore[misc]
             )
             outcome = replace(outcome, isolation="inline")
             record = self._record(job, outcome, began)
@@ -249,7 +251,7 @@ class LocalEngine:
         if done is not None:
             return Event("finished", job, done)
         exam = self._exams.get(job.scenario, job.spec.side, job.spec.seed)
-        warm_up(job.scenario)
+        warm_up(job.scenario, job.declaration, job.spec.contract)
         events.put(Event("started", job))
         began = _now()
         try:
@@ -311,7 +313,7 @@ class LocalEngine:
             "processes": not job.scenario.window_seconds,  # the clock of costs sees one process
         }
         with self._supervisor.child(memory, spec.isolation, code, **grants) as child:
-            outcome = examine(spec, exam, job.target, child, **how)
+            outcome = examine(spec, exam, job.target, job.declaration, child, **how)
             outcome = replace(outcome, isolation=child.isolation)
         if failure := outcome.failure:
             reason = sandbox.hinted(failure.reason, outcome.isolation)

@@ -22,6 +22,7 @@ NUMBERS = "harness/formats.py"  # number formats, after which methods are named
 # those only that stand above it in the table: so there is no circle and no arrow upwards.
 HARNESS = {
     "contract": "",
+    "declared": "contract",
     "errors": "",
     "formats": "",
     "space": "contract errors",
@@ -34,11 +35,11 @@ HARNESS = {
     "protocol": "contract errors space seeds records",
     "metering": "records",
     "isolation": "errors fingerprint records candidate",
-    "proctor": "contract errors seeds fingerprint records candidate metering isolation",
-    "engines": "contract errors space fingerprint records candidate registry metering isolation"
-    " proctor",
-    "study": "contract errors datasets space fingerprint records registry protocol metering"
-    " isolation engines",
+    "proctor": "contract declared errors seeds fingerprint records candidate metering isolation",
+    "engines": "contract declared errors space fingerprint records candidate registry metering"
+    " isolation proctor",
+    "study": "contract declared errors datasets space fingerprint records registry protocol"
+    " metering isolation engines",
     "notebook": "errors records engines study",
     "checking": "contract errors space seeds fingerprint records candidate registry protocol"
     " metering isolation proctor engines study",
