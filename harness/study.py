@@ -155,9 +155,12 @@ def run(
     if request.phase != "tuning":
         if request.phase == "evaluation" and problems:
             raise HeldoutError(problems[min(problems)])
+        own = {e.study.method: e.declaration.own_model for e in entries}
         for method in methods(request):
             try:
-                description.write(store.root, description.of_method(method))
+                told = description.of_method(method)
+                own_model = own.get(method.name, told.own_model)  # as its process declared
+                description.write(store.root, dataclasses.replace(told, own_model=own_model))
             except HeldoutError as error:  # `bench leaderboard describe` can do that later
                 errors.append(str(error))
         do(

@@ -28,6 +28,8 @@ SUFFIX = ".parquet"
 VERSION = 1
 VERSION_KEY = b"heldout.method_version"
 _TEXT = pa.string()
+LATER = {"own_model": False}
+"""Columns that the first files lack, with what their methods had declared."""
 SCHEMA = pa.schema(
     [
         pa.field("method", _TEXT, nullable=False),
@@ -42,6 +44,7 @@ SCHEMA = pa.schema(
             ),
             nullable=False,
         ),
+        pa.field("own_model", pa.bool_(), nullable=False),
     ],
     metadata={VERSION_KEY: str(VERSION).encode()},
 )
@@ -68,6 +71,7 @@ class Description:
     path: str  # inside the repository, "" where the file is in none
     repository: str  # its web address, "" where it has none
     hyperparameters: tuple[Field, ...]
+    own_model: bool = False  # whether it brings its own network instead of the scenario's
 
 
 def of_method(entry: MethodEntry) -> Description:
@@ -78,7 +82,8 @@ def of_method(entry: MethodEntry) -> Description:
         for h in text.hyperparameters
     )
     path, repository = _origin(entry.path)
-    return Description(entry.name, of_source(entry.path), text.doc, path, repository, fields)
+    method_hash = of_source(entry.path)
+    return Description(entry.name, method_hash, text.doc, path, repository, fields, text.own_model)
 
 
 def write(root: Path, description: Description) -> bool:
@@ -118,6 +123,11 @@ def read_all(root: Path) -> tuple[dict[tuple[str, str], Description], list[store
     return found, damaged
 
 
+def own_models(described: Iterable[Description]) -> frozenset[tuple[str, str]]:
+    """By name and source hash: the methods that bring their own network."""
+    return frozenset((one.method, one.method_hash) for one in described if one.own_model)
+
+
 def missing(
     wanted: Iterable[tuple[str, str]], entries: Iterable[MethodEntry]
 ) -> tuple[list[Description], list[tuple[str, str]]]:
@@ -141,7 +151,10 @@ def _read(path: Path) -> Description:
         version = int((file.metadata.metadata or {}).get(VERSION_KEY, b"0"))
         if version != VERSION:
             raise HeldoutError(f"{path}: no description that this heldout reads ({version})")
-        (row,) = file.read(use_threads=False).select(SCHEMA.names).cast(SCHEMA).to_pylist()
+        table = file.read(use_threads=False)
+        for name in LATER.keys() - set(table.column_names):
+            table = table.append_column(name, pa.array([LATER[name]] * table.num_rows))
+        (row,) = table.select(SCHEMA.names).cast(SCHEMA).to_pylist()
     except (OSError, pa.ArrowException, ValueError, KeyError) as error:
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise HeldoutError(f"{path}: damaged ({text[:200]}); delete it") from error
