@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -87,12 +87,17 @@ def of_method(entry: MethodEntry) -> Description:
 
 
 def write(root: Path, description: Description) -> bool:
-    """Store a description in a results folder; False where the same one is stored already."""
+    """Store a description in a results folder; False where the same one is stored already.
+
+    That a source brings its own network, as a run of it has told, no later text takes back.
+    """
     name = f"{store.slug(description.method)[:60]}-{description.method_hash[:16]}{SUFFIX}"
     path = root / store.METHODS / name
     try:
-        if path.exists() and _read(path) == description:
-            return False
+        if path.exists():
+            kept = _read(path)
+            if kept == (description := replace(description, own_model=_own(kept, description))):
+                return False
     except HeldoutError:
         pass  # unreadable: replaced
     row = asdict(description)
@@ -108,6 +113,11 @@ def write(root: Path, description: Description) -> bool:
     except OSError as error:
         raise HeldoutError(f"cannot write {path} ({error.strerror})") from error
     return True
+
+
+def _own(kept: Description, description: Description) -> bool:
+    same = (kept.method, kept.method_hash) == (description.method, description.method_hash)
+    return description.own_model or (same and kept.own_model)
 
 
 def read_all(root: Path) -> tuple[dict[tuple[str, str], Description], list[store.Damage]]:

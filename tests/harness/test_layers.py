@@ -45,7 +45,8 @@ HARNESS = {
     " metering isolation proctor engines study",
     "reproduction": "contract errors records registry protocol engines study",
     "__init__": "records notebook",
-    "cli": "contract errors datasets records registry engines study checking reproduction __init__",
+    "cli": "contract declared errors datasets records registry engines study checking"
+    " reproduction __init__",
 }
 SUITES = {
     "data": "",
