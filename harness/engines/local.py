@@ -304,7 +304,7 @@ class LocalEngine:
 
     def _one_pass(self, job: Job, exam: Exam, apart: bool, **how: Any) -> Outcome:
         spec = job.spec
-        before = self._untrained(job, exam)
+        how["untrained"] = self._untrained(job, exam)
         memory = spec.budget["memory_bytes"] if spec.device == "cpu" else None
         code = (job.target, *exam.code)
         grants: dict[str, Any] = {
@@ -314,9 +314,7 @@ class LocalEngine:
             "processes": not job.scenario.window_seconds,  # the clock of costs sees one process
         }
         with self._supervisor.child(memory, spec.isolation, code, **grants) as child:
-            outcome = examine(
-                spec, exam, job.target, job.declaration, child, untrained=before, **how
-            )
+            outcome = examine(spec, exam, job.target, job.declaration, child, **how)
             outcome = replace(outcome, isolation=child.isolation)
             written = child.folder.as_written
         if failure := outcome.failure:

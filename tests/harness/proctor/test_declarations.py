@@ -1,6 +1,7 @@
 """What a method did not declare is not in its process, and a declared network is judged by us."""
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -34,10 +35,13 @@ class Mine:
 
 @pytest.fixture
 def learned(run, method_file):
-    """The record of a method with this in `learn`, that declares these."""
+    """The record of a method with this in `learn`, that declares these; each in a file of its own,
+    since an engine reads a file once."""
+    numbers = itertools.count()
 
     def go(code, requires, place=SUMS, **options):
-        target = method_file(source=LEARNER, before=code, requires=str(sorted(requires)))
+        name, names = f"mine_{next(numbers)}.py", str(sorted(requires))
+        target = method_file(name, LEARNER, before=code, requires=names)
         summary = run(target, place=place, budget={"steps": "2"}, **options)
         assert summary.errors == []
         return summary.results[0].evaluation[0]
