@@ -12,6 +12,7 @@ import re
 import struct
 import threading
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from harness.fingerprint import HARNESS, closure
 from harness.isolation import sandbox
 from harness.sourcetext import SourceText, normalised
 
+State = tuple[int, int, int] | None
 _UNCHECKED = 1  # flag of byte code that goes with its source whatever that is; PEP 552
 
 
@@ -40,10 +42,11 @@ class Code:
 
     target: str  # as the run imports it: "module:name"
     files: tuple[SourceFile, ...]  # none of an installed library, which runs as it is installed
+    states: Mapping[Path, State]  # of the files that it was read from
 
 
 class Sources:
-    """The code that targets name, read once: all runs of a command see the same.
+    """The code that targets name, read anew where one of its files has changed.
 
     One thread at a time: the interpreter counts the depth of syntax trees for all of them together.
     """
@@ -55,9 +58,10 @@ class Sources:
     def of(self, target: str) -> Code:
         """The code of a target; raises HeldoutError where it cannot be read."""
         with self._lock:
-            if target not in self._known:
-                self._known[target] = _code(target)
-            return self._known[target]
+            known = self._known.get(target)
+            if known is None or known.states != {path: _state(path) for path in known.states}:
+                known = self._known[target] = _code(target)
+            return known
 
 
 class Written:
@@ -108,8 +112,9 @@ def _code(target: str) -> Code:
     source = source_of(target)
     kept = any(source.is_relative_to(sandbox.HERE / package) for package in sandbox.KEPT)
     if not kept and not module.endswith(".py") and set(source.parts) & set(sandbox.PACKAGES):
-        return Code(target, ())
+        return Code(target, (), {})
     root, found = closure(source)
+    states = {path: _state(path) for path in found}
     files = {
         path.resolve(): _file(path.relative_to(root).as_posix(), normalised(*read))
         for path, read in found.items()
@@ -118,15 +123,24 @@ def _code(target: str) -> Code:
         and not path.is_relative_to(HARNESS)
     }
     if not module.endswith(".py"):
-        return Code(target, tuple(files.values()))
+        return Code(target, tuple(files.values()), states)
     alone = source.parent == root
     if not alone:
         dotted = ".".join(source.relative_to(root).with_suffix("").parts)
-        return Code(f"{dotted}:{name}", tuple(files.values()))
+        return Code(f"{dotted}:{name}", tuple(files.values()), states)
     unique = name_of_file(source)
     own = replace(files[source], place=f"{unique}.py")
     beside = tuple(files.values()) if len(files) > 1 else ()  # one of them may import it back
-    return Code(f"{unique}:{name}", (own, *beside))
+    return Code(f"{unique}:{name}", (own, *beside), states)
+
+
+def _state(path: Path) -> State:
+    """What changes when a file does."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _file(place: str, source: SourceText) -> SourceFile:
