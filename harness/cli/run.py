@@ -76,6 +76,13 @@ from harness.cli import OK, SOME_FAILED, options
     "memory_bytes, patience); epochs replace steps, and steps epochs. Marked, and not ranked "
     "beside the standard budget.",
 )
+@click.option(
+    "--env",
+    metavar="NAME",
+    multiple=True,
+    help="Let this environment variable through to the methods; its value becomes part of the "
+    "run, and its rows are marked and not ranked. No other variable of yours reaches a method.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def command(
     place: str,
@@ -92,6 +99,7 @@ def command(
     results: Path,
     data: Path | None,
     budget: tuple[str, ...],
+    env: tuple[str, ...],
     as_json: bool,
 ) -> int:
     """Tune METHODs on the tuning side of SUITE, then judge them on its evaluation side.
@@ -125,6 +133,7 @@ def command(
         budget=options.pairs("--budget", budget),
         isolation=isolation,  # type: ignore[arg-type]
         device=device,
+        env=env,
     )
     study.check(request)
     if data is not None:

@@ -15,12 +15,15 @@ from typing import TypeVar
 
 from harness.candidate.channel import Channel, pair
 from harness.isolation.forkserver import Exit
+from harness.records.record import Isolation
 
 T = TypeVar("T")
 
 
 class InlineProcess:
     """Our own process, seen as if it were a method's."""
+
+    isolation: Isolation = "inline"
 
     def __init__(self) -> None:
         ours, theirs = pair()

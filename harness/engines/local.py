@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, Literal
 
 from harness.candidate.channel import ChannelError
@@ -36,6 +37,7 @@ from harness.proctor.conversation import Conversation
 from harness.proctor.exam import Exam, Exams
 from harness.proctor.proctor import Outcome, examine
 from harness.proctor.weights import warm_up
+from harness.records import salt
 from harness.records.record import Cost, Failure, Isolation, Record, RunSpec, Selection
 from harness.records.store import Store, WriteError
 
@@ -111,14 +113,19 @@ class LocalEngine:
         if self._probe is not None:
             self._probe.close()
 
-    def describe(self, target: str, isolation: Isolation | None = None) -> dict[str, Any]:
+    def describe(
+        self,
+        target: str,
+        isolation: Isolation | None = None,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> dict[str, Any]:
         """What a method declares (`candidate.loading.describe`), asked in a process of its own.
 
-        Asking runs the file, so the process is as confined as its runs will be; by default as
-        this machine allows.
+        Asking runs the file, so the process is as confined as its runs will be, by default as
+        this machine allows, and has the variables that are let through to them.
         """
-        level = isolation or sandbox.strongest()
-        with self._supervisor.child(DESCRIBE_BYTES, level, (target,)) as child:
+        level, code = isolation or sandbox.strongest(), (target,)
+        with self._supervisor.child(DESCRIBE_BYTES, level, code, environment=environment) as child:
             talk = Conversation(child, DESCRIBE_SECONDS)
             talk.doing = "its import"
             try:
@@ -204,7 +211,7 @@ class LocalEngine:
         records: dict[str, Record] = {}
         for job in jobs:
             notify(Event("started", job))
-            exam = self._exams.get(job.scenario, job.spec.side, job.spec.seed)
+            exam = self._exam(job, store)
             process = InlineProcess()
             began = _now()
             outcome = process.lead(
@@ -248,7 +255,7 @@ class LocalEngine:
         done = store.get(job.spec)  # another process may have been quicker
         if done is not None:
             return Event("finished", job, done)
-        exam = self._exams.get(job.scenario, job.spec.side, job.spec.seed)
+        exam = self._exam(job, store)
         warm_up(job.scenario)
         events.put(Event("started", job))
         began = _now()
@@ -262,6 +269,10 @@ class LocalEngine:
         if not store.put(record):
             record = store.get(job.spec) or record
         return Event("finished", job, record)
+
+    def _exam(self, job: Job, store: Store) -> Exam:
+        spec, salted = job.spec, salt.of_run(store.root, job.spec)
+        return self._exams.get(job.scenario, spec.side, spec.seed, spec.contract, salted)
 
     def _once_more(self, job: Job, exam: Exam) -> Outcome:
         """The same after the fork server has died, with a server of its own.
@@ -308,6 +319,7 @@ class LocalEngine:
             "folders": exam.folders,
             "device": spec.device,
             "apart": apart,
+            "environment": spec.environment,
             "processes": not job.scenario.window_seconds,  # the clock of costs sees one process
         }
         with self._supervisor.child(memory, spec.isolation, code, **grants) as child:
@@ -365,6 +377,7 @@ class LocalEngine:
             weights_sha256=outcome.weights_sha256,
             selection=job.selection,
             failure=outcome.failure,
+            unhashed_modules=outcome.unhashed_modules,
         )
 
 

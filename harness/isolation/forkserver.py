@@ -18,7 +18,6 @@ import functools
 import gc
 import json
 import os
-import re
 import resource
 import selectors
 import signal
@@ -27,14 +26,15 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from harness.candidate.channel import MAX_PACKET, Channel, pair
 from harness.errors import HeldoutError
-from harness.isolation import sandbox
+from harness.isolation import environment, sandbox
 from harness.isolation.runfolder import excess
 from harness.isolation.sandbox import Grant
 from harness.isolation.syscalls import die_with_parent, readable_by_others
@@ -135,36 +135,30 @@ class ServerEndedError(HeldoutError):
         self.had_worked = had_worked
 
 
-SECRET = re.compile(
-    r"^HELDOUT_|TOKEN(?!IZER)|SECRET|PASSW|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY", re.I
-)
-"""Names of variables that methods have no business with: they lead to test labels, or are what a
-person would not want to find in the log of a failure."""
-
-
 class ForkServer:
     """Our side: starts the server and asks it for children. Threads may share it."""
 
-    def __init__(self, threads: int, wall: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        threads: int,
+        wall: Sequence[str] = (),
+        let_through: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         """Start it; loading torch goes on in the background until the first child is asked for.
 
-        `wall` is what to put before its command so that it, and its children, are confined.
+        `wall` is what to put before its command so that it, and its children, are confined;
+        `let_through` are variables that they get beside those of `environment`.
         """
         ours, theirs = pair()
-        environment = {n: value for n, value in os.environ.items() if not SECRET.search(n)}
-        environment["HF_HOME"] = sandbox.hub_home()
-        environment |= {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-        environment |= {
-            "PYTHONHASHSEED": "0",  # the order of sets is part of a run
+        variables = environment.of_process(threads, let_through)
+        variables |= {
             "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
-            "HF_HUB_OFFLINE": "1",
-            "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # cuBLAS repeats itself only with this
         }
         outside = [str(sandbox.tasks_of_user())] if wall else []
         self._process = subprocess.Popen(
             [*wall, sys.executable, "-m", __name__, str(theirs.fileno()), *outside],
             pass_fds=[theirs.fileno()],
-            env=environment,
+            env=variables,
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C in the terminal is ours to handle
         )

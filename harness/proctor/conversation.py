@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from harness.candidate.channel import Channel, ChannelError, Message
 from harness.errors import RunFailure
 from harness.isolation.forkserver import Exit
+from harness.records.record import Isolation
 
 LOG_BYTES = 64 << 10
 REASON_CHARACTERS = 1000  # of what a process says of its own failure
@@ -27,6 +28,10 @@ class Process(Protocol):
 
     pid: int
     channel: Channel
+
+    @property
+    def isolation(self) -> Isolation:
+        """The level that is in force."""
 
     def log_fileno(self) -> int:
         """A descriptor that becomes readable when there is log to take; -1 without one."""

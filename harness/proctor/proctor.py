@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from harness import seeds
 from harness.candidate.channel import ChannelError, Message, SharedArray
 from harness.candidate.counts import Counts, amounts, size_and_hash, within
 from harness.candidate.loading import name_of
@@ -25,7 +24,7 @@ from harness.errors import RunFailure
 from harness.isolation.forkserver import Exit
 from harness.metering.counters import Counter
 from harness.metering.meter import Stopwatch, memory_available, resident_bytes
-from harness.proctor import overruns
+from harness.proctor import overruns, unhashed
 from harness.proctor.conversation import Conversation, Process
 from harness.proctor.exam import Exam, checked
 from harness.proctor.stopping import is_over
@@ -49,6 +48,7 @@ class Outcome:
     outcomes: tuple[ItemScores, ...] = ()
     parameters: int | None = None
     weights_sha256: str | None = None
+    unhashed_modules: tuple[str, ...] = ()
 
 
 def examine(
@@ -95,6 +95,7 @@ class _Sitting:
         count_flops: bool,
     ) -> None:
         self._spec, self._exam, self._pid = spec, exam, process.pid
+        self._isolation = process.isolation
         self._scenario, self._stream = exam.scenario, exam.stream
         self._limits = spec.budget
         self.talk = Conversation(process, spec.budget["limit_seconds"])
@@ -111,6 +112,7 @@ class _Sitting:
         self._predictions: list[Prediction] = []
         self._outcomes: tuple[ItemScores, ...] = ()  # of the last final evaluation
         self._end: tuple[int | None, str | None] = (None, None)  # parameters, SHA-256 of weights
+        self._unhashed: tuple[str, ...] = ()
         self._start_memory: int | None = None
         self.curve: list[Point] = []
 
@@ -140,7 +142,10 @@ class _Sitting:
         ):
             overruns.of_answering(self._watch)
         self.talk.doing = "finishing"
-        self._end = size_and_hash(self.talk.ask("finish", kind="finished").data)
+        asked = {"modules": self._isolation == "process"}  # a sandbox has no others
+        end = self.talk.ask("finish", asked, kind="finished").data
+        self._end = size_and_hash(end)
+        self._unhashed = unhashed.modules(end.get("modules"), target) if asked["modules"] else ()
 
     def _learn(self, i: int) -> None:
         """One `learn`, with evaluation points and rewards served off the clock."""
@@ -315,9 +320,7 @@ class _Sitting:
             "constraint": dataclasses.asdict(constraint) if constraint else None,
             "flops": self._count_flops,
             "weight_names": list(stream.initial_weights or {}),
-            "seeds": dataclasses.asdict(
-                seeds.of_run(spec.suite, spec.scenario, spec.side, spec.seed)
-            ),
+            "seeds": dataclasses.asdict(self._exam.run_seeds),
         }
 
     def _book_predicting(self, reply: Message) -> None:
@@ -375,6 +378,7 @@ class _Sitting:
             outcomes=self._outcomes,
             parameters=self._judge.parameters or self._end[0],
             weights_sha256=self._judge.sha256 or self._end[1],
+            unhashed_modules=self._unhashed,
         )
 
 
