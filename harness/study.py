@@ -104,6 +104,12 @@ class Summary:
             for record in (*result.tuning, *result.evaluation)
         )
 
+    @property
+    def unhashed(self) -> list[str]:
+        """Modules that runs imported and no hash covers: they may have changed since."""
+        runs = [r for result in self.results for r in (*result.tuning, *result.evaluation)]
+        return sorted({name for run in runs for name in run.unhashed_modules})
+
 
 NO_CONTENT = (
     "items",  # what is told of the same outputs

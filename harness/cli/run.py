@@ -153,5 +153,13 @@ def command(
             "delete their records to have them made again",
             err=True,
         )
+    if unhashed := summary.unhashed:
+        names = ", ".join(ascii(name)[1:-1] for name in unhashed)
+        click.echo(
+            f"bench: some of these runs imported what no hash covers ({names}), so they are not "
+            "ranked, and not made again when it changes: put it beside the method's file, import "
+            "it in that file's text, and delete their records",
+            err=True,
+        )
     sys.stdout.flush()
     return SOME_FAILED if summary.failed or summary.errors else OK

@@ -46,5 +46,6 @@ def test_what_is_trained_for_a_stream_takes_salted_seeds_too(name):
     scenario = SCENARIOS[name]
     stream = scenario.build("evaluation", SALTED)
     step, *_ = stream.steps
-    prompts = step.arrays["prompts"]
-    assert (step.oracle is None) or len(step.oracle(prompts[:2], prompts[:2])) == 2
+    prompts = step.arrays["prompts"][:2]
+    completions = step.arrays.get("chosen", prompts)[:2]
+    assert step.oracle(prompts, completions).shape == (2,)

@@ -204,6 +204,7 @@ def test_the_command_line_marks_such_a_row(bench_here, tmp_path, method_file):
     mine = method_file(start="__import__('hidden' + '_beside')")
     asked = ("continual/split-digits-class", mine, "--set", "lr=0.1", "--seeds", 1)
     done = bench_here("run", *asked, "--isolation", "process", "--budget", "epochs=1")
+    assert "imported what no hash covers (hidden_beside)" in done.stderr
     shown = bench_here("results").stdout
     for text in (done.stdout, shown):
         assert "unhashed modules: not ranked" in text

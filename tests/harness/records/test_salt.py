@@ -2,6 +2,7 @@
 
 import json
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -151,7 +152,9 @@ def test_from_the_command_line(bench_here, tmp_path):
     assert value not in made.stdout + shown
     again = bench_here("salt", "new")
     assert (again.returncode, again.stdout) == (2, "")
-    assert again.stderr.startswith("bench: results/.salt: the folder has a salt already")
+    assert again.stderr.startswith(
+        f"bench: {Path('results') / salt.SECRET}: the folder has a salt already"
+    )
     assert bench_here("salt", "disclose").returncode == 0
     assert bench_here("salt", "show").stdout == f"disclosed, SHA-256 {sha256}\n"
     assert value in (tmp_path / "results" / "salt.json").read_text()
