@@ -115,7 +115,8 @@ class Candidate:
         self._channel.send("accelerators", {"names": names})
 
     def _describe(self, message: Message) -> None:
-        self._channel.send("described", describe(message.data["target"]))
+        asked = message.data
+        self._channel.send("described", describe(asked["target"], asked["place"]))
 
     def _open(self, message: Message) -> None:
         """Build the problem; before any line of the method's code runs."""
@@ -131,7 +132,7 @@ class Candidate:
         self._channel.send("opened")
 
     def _untrained(self, message: Message) -> None:
-        """Judge the network as it is before training."""
+        """Judge the network as it is before training; no method ever comes to this process."""
         infer = named(message.data["infer"])
         network = self._problem.model().eval()
         rng = torch.Generator().manual_seed(message.data["seed"])
@@ -144,7 +145,6 @@ class Candidate:
 
     def _load(self, message: Message) -> None:
         """Import the method, set its hyper-parameters and start it."""
-        self._sheets.clear()  # what the untrained network was judged on is not for the method
         seed = self._facts["seeds"]["method"]
         torch.manual_seed(seed)
         random.seed(seed)
@@ -262,8 +262,8 @@ class Candidate:
     def _finish(self, message: Message) -> None:
         """Size and hash of the network, where there is one, and what was imported, if asked."""
         told: dict[str, Any] = {"parameters": None, "weights_sha256": None, "modules": []}
-        if message.data["modules"]:
-            told["modules"] = imported.beside(self._before)
+        if message.data["apart"]:
+            told["modules"] = imported.unhashed(self._before, message.data["apart"])
         model = getattr(self._method, "model", None)
         if isinstance(model, nn.Module):
             weights = {name: as_array(tensor) for name, tensor in _state(model)}

@@ -10,7 +10,6 @@ import contextlib
 import datetime
 import functools
 import queue
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,9 +20,9 @@ from typing import Any, Literal
 from harness.candidate.channel import ChannelError
 from harness.candidate.loading import check_description
 from harness.contract import Scenario
-from harness.engines import repetition
+from harness.engines import inline, repetition
 from harness.engines.crowd import Crowd
-from harness.engines.inline import InlineProcess
+from harness.engines.interrupts import interrupts
 from harness.engines.supervisor import StoppedError, Supervisor
 from harness.errors import HeldoutError, RunFailure
 from harness.isolation import sandbox
@@ -32,7 +31,7 @@ from harness.metering import counters as hardware_counters
 from harness.metering import machine
 from harness.metering.counters import Counter, idle_watts
 from harness.metering.energy import HardwareModel, Probe, measured
-from harness.proctor import targets
+from harness.proctor import targets, untrained
 from harness.proctor.conversation import Conversation
 from harness.proctor.exam import Exam, Exams
 from harness.proctor.proctor import Outcome, examine
@@ -129,14 +128,17 @@ class LocalEngine:
             talk = Conversation(child, DESCRIBE_SECONDS)
             talk.doing = "its import"
             try:
-                told = talk.ask("describe", {"target": target}, kind="described", max_bytes=0).data
+                asked = {"target": target, "place": child.target(target)}
+                told = talk.ask("describe", asked, kind="described", max_bytes=0).data
                 check_description(told)
             except (RunFailure, ChannelError) as error:
+                told_of = child.folder.as_written(str(error))
                 raise HeldoutError(
-                    f"{target} could not be imported: {error}; try: python -c 'import ...' by hand"
+                    f"{target} could not be imported: {told_of}; try: python -c 'import ...' by "
+                    "hand"
                 ) from error
-            hinted = [sandbox.hinted(text, child.isolation) for text in told["errors"]]
-            return {**told, "errors": hinted}
+            errors = [child.folder.as_written(text) for text in told["errors"]]
+            return {**told, "errors": [sandbox.hinted(text, child.isolation) for text in errors]}
 
     def confine(self) -> None:
         """Make a sandbox that runs nothing; HeldoutError where it cannot be made."""
@@ -183,7 +185,7 @@ class LocalEngine:
         try:
             for thread in threads:
                 thread.start()
-            with _interrupts(events):
+            with interrupts(events.put):
                 while alive:
                     event = events.get()
                     if isinstance(event, BaseException):
@@ -212,11 +214,8 @@ class LocalEngine:
         for job in jobs:
             notify(Event("started", job))
             exam = self._exam(job, store)
-            process = InlineProcess()
             began = _now()
-            outcome = process.lead(
-                lambda p=process, e=exam, j=job: examine(j.spec, e, j.target, p)  # type: ignore[misc]
-            )
+            outcome = inline.examined(job.spec, exam, job.target)
             outcome = replace(outcome, isolation="inline")
             record = self._record(job, outcome, began)
             store.put(record)
@@ -313,6 +312,7 @@ class LocalEngine:
 
     def _one_pass(self, job: Job, exam: Exam, apart: bool, **how: Any) -> Outcome:
         spec = job.spec
+        before = self._untrained(job, exam)
         memory = spec.budget["memory_bytes"] if spec.device == "cpu" else None
         code = (job.target, *exam.code)
         grants: dict[str, Any] = {
@@ -323,12 +323,29 @@ class LocalEngine:
             "processes": not job.scenario.window_seconds,  # the clock of costs sees one process
         }
         with self._supervisor.child(memory, spec.isolation, code, **grants) as child:
-            outcome = examine(spec, exam, job.target, child, **how)
+            outcome = examine(spec, exam, job.target, child, untrained=before, **how)
             outcome = replace(outcome, isolation=child.isolation)
+            written = child.folder.as_written
         if failure := outcome.failure:
-            reason = sandbox.hinted(failure.reason, outcome.isolation)
-            outcome = replace(outcome, failure=replace(failure, reason=reason))
+            reason = sandbox.hinted(written(failure.reason), outcome.isolation)
+            failure = replace(failure, reason=reason, log=written(failure.log))
+            outcome = replace(outcome, failure=failure)
         return outcome
+
+    def _untrained(self, job: Job, exam: Exam) -> tuple[float, ...] | None:
+        """Quality of the network before training; one process finds it for all runs of an exam."""
+        if not exam.scenario.untrained:
+            return None
+        with exam.lock:
+            known = exam.untrained.get(job.spec.device)
+            if known is None:
+                code = (*exam.code, exam.inference)
+                with self._supervisor.child(
+                    None, job.spec.isolation, code, exam.folders, job.spec.device
+                ) as child:
+                    known = untrained.judged(job.spec, exam, child)
+                exam.untrained[job.spec.device] = known
+            return known
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[Sequence[Counter]]:
@@ -383,20 +400,3 @@ class LocalEngine:
 
 def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-
-
-@contextlib.contextmanager
-def _interrupts(events: _Events) -> Iterator[None]:
-    """Ctrl-C as an event: an exception that a signal raises can be lost in code that may not raise.
-
-    Destructors are such code. Handlers of other programs are left alone.
-    """
-    ours = threading.current_thread() is threading.main_thread()
-    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield
-        return
-    signal.signal(signal.SIGINT, lambda *_: events.put(KeyboardInterrupt()))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)

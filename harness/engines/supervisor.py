@@ -16,8 +16,8 @@ from types import MappingProxyType
 
 from harness.isolation import sandbox
 from harness.isolation.forkserver import Child, ForkServer, ServerEndedError
-from harness.isolation.runfolder import RunFolder, Sources
-from harness.isolation.sandbox import Grant
+from harness.isolation.runfolder import RunFolder
+from harness.isolation.sources import Sources
 from harness.isolation.workfolder import sweep
 from harness.records.record import Isolation, let_through
 
@@ -59,7 +59,7 @@ class Supervisor:
         apart: bool = False,
         environment: Mapping[str, str] = MappingProxyType({}),
     ) -> Iterator[Child]:
-        """A new process; in a sandbox it may read the sources of `code`, and `folders`.
+        """A new process; of `code` it has the sources, of `folders` in a sandbox the right to read.
 
         With `apart` nobody else has the same fork server; `environment` holds the variables that
         are let through to it, by name.
@@ -68,13 +68,13 @@ class Supervisor:
         died under it: what came of the run then says nothing about the method.
         """
         with contextlib.ExitStack() as stack:
-            grant = None
-            if isolation == "sandbox":
-                folder = RunFolder(self._sources, code, folders, device, processes=processes)
-                grant = stack.enter_context(folder)
+            folder = RunFolder(self._sources, code, folders, device, processes=processes)
+            stack.enter_context(folder)
+            confined = isolation == "sandbox" and sandbox.mechanism() == "bubblewrap"
+            wall = sandbox.wall(folder.grant) if confined else []
             variables = tuple(sorted(let_through(environment).items()))
-            server = stack.enter_context(self._ready(grant, apart, variables))
-            child = server.spawn(memory_bytes, grant)
+            server = stack.enter_context(self._ready(wall, apart, variables))
+            child = server.spawn(memory_bytes, folder, isolation)
             stack.callback(child.close)
             with self._lock:
                 self._active.add(child)
@@ -106,16 +106,15 @@ class Supervisor:
 
     @contextlib.contextmanager
     def _ready(
-        self, grant: Grant | None, apart: bool, variables: Variables
+        self, wall: Sequence[str], apart: bool, variables: Variables
     ) -> Iterator[ForkServer]:
         """A server to start a process with; one that turns out to have died is discarded."""
-        behind = sandbox.wall(grant) if grant and sandbox.mechanism() == "bubblewrap" else []
-        own = apart or bool(behind)
+        own = apart or bool(wall)
         with self._lock:
             if self.stopping:
                 raise StoppedError
             if own:
-                server = ForkServer(self._threads, behind, dict(variables))
+                server = ForkServer(self._threads, wall, dict(variables))
                 self._apart.add(server)
             else:
                 if variables not in self._servers:

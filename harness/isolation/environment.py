@@ -27,7 +27,7 @@ PLACES = (
 make the same rows. A sandbox then replaces those of the user's folders by its own."""
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-OURS = ("PYTHONPATH", *THREADS, *SET_BY_HARNESS)
+OURS = (*THREADS, *SET_BY_HARNESS)
 
 SECRET = re.compile(
     r"^HELDOUT_|TOKEN(?!IZER)|SECRET|PASSW|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY", re.I
@@ -37,7 +37,7 @@ person would not want to find in a record or in the log of a failure."""
 
 
 def of_process(threads: int, let_through: Mapping[str, str]) -> dict[str, str]:
-    """The variables of a process that computes with `threads`, but for where it finds modules."""
+    """The variables of a process that computes with `threads`."""
     environment = {name: os.environ[name] for name in PLACES if name in os.environ}
     environment["HF_HOME"] = sandbox.hub_home()
     environment |= dict.fromkeys(THREADS, str(threads))
@@ -60,8 +60,8 @@ def _objection(name: str) -> str:
         return "write the name of a variable; its value is the one that it has here"
     if name in PLACES:
         return "it reaches every method anyway; leave it out"
-    if name in OURS:
-        return "the harness sets it, alike for all methods; leave it out"
+    if name in OURS or name.startswith("PYTHON"):
+        return "it is for the harness to set, alike for all methods; leave it out"
     if SECRET.search(name):
         return (
             "a name like this stands for a secret or for where test labels lie, and its value "

@@ -12,7 +12,6 @@ from typing import Any, Protocol
 from harness.candidate.channel import Channel, ChannelError, Message
 from harness.errors import RunFailure
 from harness.isolation.forkserver import Exit
-from harness.records.record import Isolation
 
 LOG_BYTES = 64 << 10
 REASON_CHARACTERS = 1000  # of what a process says of its own failure
@@ -29,9 +28,11 @@ class Process(Protocol):
     pid: int
     channel: Channel
 
-    @property
-    def isolation(self) -> Isolation:
-        """The level that is in force."""
+    def target(self, target: str) -> str:
+        """By what name the process imports code that was named for it."""
+
+    def told_apart(self) -> str:
+        """The folder of the sources that it was given, where it can import others; else ""."""
 
     def log_fileno(self) -> int:
         """A descriptor that becomes readable when there is log to take; -1 without one."""

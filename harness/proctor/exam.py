@@ -51,6 +51,9 @@ class Exam:
     """Per experience, its arrays in the order the scenario declares them; none to judge only."""
     contract: int = 1  # whose rule makes its seeds
     salt: bytes = field(default=b"", repr=False)  # from contract version 2 on
+    untrained: dict[str, tuple[float, ...]] = field(default_factory=dict, compare=False)
+    """By device, the quality of the network before training, on every test, once it is known."""
+    lock: threading.Lock = field(default_factory=threading.Lock, compare=False)  # for that
 
     @classmethod
     def built(
@@ -120,9 +123,13 @@ class Exam:
     @property
     def code(self) -> tuple[str, ...]:
         """What a method's process calls of the suite: it must be able to import that."""
-        scenario = self.scenario
-        calls = [c.target for c in (self.stream.model, scenario.constraint) if c is not None]
-        return (*calls, *([name_of(scenario.infer)] if scenario.untrained else ()))
+        calls = (self.stream.model, self.scenario.constraint)
+        return tuple(call.target for call in calls if call is not None)
+
+    @property
+    def inference(self) -> str:
+        """The target of the scenario's own predicting."""
+        return name_of(self.scenario.infer)
 
     @property
     def folders(self) -> tuple[str, ...]:

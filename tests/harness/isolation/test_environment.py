@@ -92,9 +92,10 @@ def test_a_default_from_the_environment_is_the_runs_own(run, tmp_path, monkeypat
         ("MY_API_KEY", "stands for a secret"),
         ("aws_secret", "stands for a secret"),
         ("PATH", "reaches every method anyway"),
-        ("PYTHONHASHSEED", "the harness sets it"),
-        ("PYTHONPATH", "the harness sets it"),
-        ("OMP_NUM_THREADS", "the harness sets it"),
+        ("PYTHONHASHSEED", "for the harness to set"),
+        ("PYTHONINSPECT", "for the harness to set"),
+        ("PYTHONPATH", "for the harness to set"),
+        ("OMP_NUM_THREADS", "for the harness to set"),
         ("NEVER_SET_ANYWHERE", "it is not set here"),
         ("", "write the name of a variable"),
         ("SCALE=2", "write the name of a variable"),
@@ -144,12 +145,11 @@ def helper(tmp_path, monkeypatch):
     folder.mkdir()
     (folder / "unseen_helper.py").write_text("SCALE = 0.5\n")
     monkeypatch.setattr(sys, "path", [*sys.path, str(folder)])
-    monkeypatch.setenv("FRESH", "modules")
     return "unseen_helper"
 
 
 def test_law_5_a_module_that_nobody_hashed_marks_the_run(run, method_file, helper, store):
-    summary = run(method_file(start=f"import {helper}"), isolation="process", env=("FRESH",))
+    summary = run(method_file(start=f"import {helper}"), isolation="process")
     (record,) = summary.results[0].evaluation
     assert record.status == "ok"
     assert record.unhashed_modules == (helper,)
@@ -159,7 +159,7 @@ def test_law_5_a_module_that_nobody_hashed_marks_the_run(run, method_file, helpe
 def test_in_a_sandbox_there_is_no_such_module(run, method_file, helper):
     if why_not := sandbox.why_not():
         pytest.skip(why_not)
-    summary = run(method_file(start=f"import {helper}"), isolation="sandbox", env=("FRESH",))
+    summary = run(method_file(start=f"import {helper}"), isolation="sandbox")
     (record,) = summary.results[0].evaluation
     assert "No module named" in record.failure.reason
     assert record.unhashed_modules == ()
@@ -174,9 +174,10 @@ def test_what_is_hashed_or_installed_marks_nothing(run, tmp_path, method_file):
 
 
 def test_a_file_beside_the_method_that_its_text_does_not_import_is_not_hashed(
-    run, tmp_path, method_file
+    run, tmp_path, method_file, monkeypatch
 ):
     (tmp_path / "hidden_beside.py").write_text("SCALE = 0.5\n")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     mine = method_file(start="import importlib; importlib.import_module('hidden' + '_beside')")
     (record,) = run(mine, isolation="process").results[0].evaluation
     assert record.unhashed_modules == ("hidden_beside",)
@@ -184,22 +185,27 @@ def test_a_file_beside_the_method_that_its_text_does_not_import_is_not_hashed(
 
 @pytest.mark.parametrize(
     "told",
-    ["None", "3", "[['a']]", "[['a', 3]]", "[['a', '/b']] * 1000"],
+    ["None", "3", "[3]", "['']", "['a' * 101]", "['a'] * 21"],
 )
 def test_what_a_process_says_of_its_modules_is_not_trusted(run, method_file, told):
-    lies = f"from harness.candidate import imported; imported.beside = lambda _: {told}"
+    lies = f"from harness.candidate import imported; imported.unhashed = lambda *_: {told}"
     (record,) = run(method_file(start=lies), isolation="process").results[0].evaluation
     assert record.failure.kind == "contract"
 
 
-def test_a_record_keeps_few_and_short_names(run, method_file):
-    told = "[[str(i) * 400, '/nowhere/' + str(i)] for i in range(10, 50)]"
-    lies = f"from harness.candidate import imported; imported.beside = lambda _: {told}"
-    (record,) = run(method_file(start=lies), isolation="process").results[0].evaluation
+def test_few_and_short_names_are_told(run, tmp_path, method_file, monkeypatch):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(10, 40):
+        (folder / f"{'m' * 120}{number}.py").write_text("")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(folder)])
+    start = "import importlib\nfor n in range(10, 40): importlib.import_module('m' * 120 + str(n))"
+    (record,) = run(method_file(start=start), isolation="process").results[0].evaluation
     assert [len(name) for name in record.unhashed_modules] == [100] * 20
 
 
-def test_the_command_line_marks_such_a_row(bench_here, tmp_path, method_file):
+def test_the_command_line_marks_such_a_row(bench_here, tmp_path, method_file, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
     (tmp_path / "hidden_beside.py").write_text("SCALE = 0.5\n")
     mine = method_file(start="__import__('hidden' + '_beside')")
     asked = ("continual/split-digits-class", mine, "--set", "lr=0.1", "--seeds", 1)
