@@ -155,11 +155,21 @@ class _Inspection:
     def _from_predictions(self, held: Sequence[Held], scenario: Scenario) -> None:
         """Score the runs of each seed against one stream; look for samples on both sides."""
         judged: dict[tuple[SideName, int, tuple[int, bytes]], list[Held]] = defaultdict(list)
+        without_salt: dict[str, int] = defaultdict(int)
         for one in held:
             if _is_judged(one.record):
                 spec = one.record.spec
-                rule = spec.contract, salt.of_run(self._root, spec)
+                try:
+                    rule = spec.contract, salt.of_run(self._root, spec)
+                except HeldoutError as error:
+                    without_salt[str(error)] += 1
+                    continue
                 judged[spec.side, spec.seed, rule].append(one)
+        self.unscored += sum(without_salt.values())
+        self.unchecked += [
+            f"{scenario.id}: {count} runs are not rescored: {why}"
+            for why, count in without_salt.items()
+        ]
         done = 0
         found: list[tuple[Held, list[str]]] = []
         shared = 0

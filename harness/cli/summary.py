@@ -72,7 +72,8 @@ def _identity(spec: RunSpec) -> dict[str, Any]:
     return {
         **{f"budget.{name}": limit for name, limit in limits.items() if name != "spend"},
         **spec.libraries,
-        **{f"env.{name}": value for name, value in spec.environment.items()},
+        **{f"env.{name}": value for name, value in spec.let_through.items()},
+        "contract": spec.contract,
         "salt": spec.salt_sha256[:12],
         "source": spec.method_hash[:12],
         "scenario": f"version {spec.scenario_version} {spec.scenario_hash[:12]}",

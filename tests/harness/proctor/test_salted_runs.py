@@ -109,6 +109,12 @@ def test_law_7_salted_runs_are_rescored_and_repeated_where_the_salt_is(rob, stor
     scenario = registry.scenarios("toy-codes")["numbers"]
     method = registry.find_method(f"{store.root.parent / 'thief.py'}:Thief", "toy-codes")
     assert repeating.differing(record, scenario, method, engine, store.root) == []
+    stranger = dataclasses.replace(record.spec, salt_sha256="00" * 32)
+    assert store.put(dataclasses.replace(record, spec=stranger))
+    seen = verification.verify(store.root, engine)
+    assert (seen.rescored, seen.unscored) == (1, 1)
+    assert any("1 runs are not rescored" in text for text in seen.unchecked)
+    store.path(stranger).unlink()
     (store.root / ".salt").unlink()
     lost = verification.verify(store.root, engine)
     assert (lost.rescored, lost.unscored) == (0, 1)
