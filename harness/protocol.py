@@ -8,7 +8,7 @@ else of the tuning phase.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
@@ -16,6 +16,7 @@ from harness import seeds, space
 from harness.contract import CONTRACT_VERSION, Scalar, SideName
 from harness.errors import HeldoutError
 from harness.records.record import (
+    SET_BY_HARNESS,
     Isolation,
     Phase,
     Protocol,
@@ -54,6 +55,8 @@ class Study:
     seeds: int
     fixed: Mapping[str, Scalar]  # given by hand; with protocol "untuned" nothing is searched
     contract: int = CONTRACT_VERSION
+    environment: Mapping[str, str] = field(default_factory=dict)  # variables let through, by name
+    salt_sha256: str = ""  # of the results folder's salt
 
     @property
     def label(self) -> str:
@@ -217,6 +220,8 @@ def _spec(
         libraries=study.libraries,
         isolation=study.isolation,
         contract=study.contract,
+        environment={**(SET_BY_HARNESS if study.contract >= 2 else {}), **study.environment},
+        salt_sha256=study.salt_sha256 if study.contract >= 2 else "",
     )
 
 
@@ -225,6 +230,7 @@ def _command(study: Study, phase: Phase) -> str:
     protocol = "" if study.protocol == "heldout" else f" --protocol {study.protocol}"
     protocol += "" if study.isolation == "sandbox" else f" --isolation {study.isolation}"
     protocol += "" if study.device == "cpu" else f" --device {study.device}"
+    protocol += "".join(f" --env {name}" for name in study.environment)
     return (
         f"bench run {study.suite}/{study.scenario} {study.method} --phase {phase}"
         f" --trials {study.trials}{protocol}"

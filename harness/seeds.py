@@ -1,12 +1,17 @@
 """Where every random draw of a run begins: pure functions of the run's identity.
 
 The method's name stays out, so that methods with one seed share their initial weights and data
-order (runs are paired). Worker numbers and clocks never enter.
+order (runs are paired). Worker numbers and clocks never enter. From contract version 2 on every
+seed comes one way from a salt, for one purpose each: whoever is told one of them, as a method is,
+learns nothing of the others, unless the salt is known. Version 1 has no salt, and its seeds say
+which scenario, side and seed they were made from.
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
+import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,27 +32,49 @@ class Seeds:
     method: int  # everything the method draws itself
 
 
-def of_run(suite: str, scenario: str, side: SideName, seed: int) -> Seeds:
-    """The seeds of a run."""
+def of_run(
+    suite: str, scenario: str, side: SideName, seed: int, *, contract: int, salt: bytes
+) -> Seeds:
+    """The seeds of a run that its method's process is told."""
+    if contract >= 2:
+        identity = suite, scenario, side, seed
+        return Seeds(*(_salted(salt, place, *identity) for place in ("model", "order", "method")))
     name = hashlib.sha256(f"{suite}/{scenario}/{side}".encode()).digest()
     sequence = np.random.SeedSequence([int.from_bytes(name[:16], "big"), seed])
     model, order, method = (int(s) >> 1 for s in sequence.generate_state(3, np.uint64))
     return Seeds(model, order, method)
 
 
-def of_shuffle(answers_sha256: str, seed: int) -> int:
+def of_data(
+    suite: str, scenario: str, side: SideName, seed: int, *, contract: int, salt: bytes
+) -> int:
+    """The seed that a scenario draws its data with: no method is told it."""
+    return _salted(salt, "data", suite, scenario, side, seed) if contract >= 2 else seed
+
+
+def of_shuffle(answers_sha256: str, seed: int, *, contract: int, salt: bytes) -> int:
     """The seed that shuffles a test set.
 
     It depends on the hidden answers, so that a method cannot undo the shuffle and read labels
     from the stored order.
     """
+    if contract >= 2:
+        return _salted(salt, "shuffle", answers_sha256, seed)
     text = hashlib.sha256(f"{answers_sha256}/{seed}".encode()).digest()
     return int.from_bytes(text[:8], "big")
 
 
-def of_inference(run: Seeds, test: int) -> int:
+def of_inference(run: Seeds, test: int, *, contract: int, salt: bytes) -> int:
     """The seed of what the harness itself draws for one test: the same at every point of a run."""
+    if contract >= 2:
+        return _salted(salt, "inference", run.model, test)
     return int(np.random.SeedSequence([run.model, test]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _salted(salt: bytes, purpose: str, *identity: str | int) -> int:
+    """63 bits of HMAC-SHA256 (RFC 2104) of a purpose and what it is for."""
+    text = json.dumps([purpose, *identity]).encode()
+    return int.from_bytes(hmac.digest(salt, text, "sha256")[:8], "big") >> 1
 
 
 def tuning(count: int) -> tuple[int, ...]:

@@ -15,9 +15,10 @@ from harness.engines.facts import MethodFacts, of_method
 from harness.engines.local import Event, Job, LocalEngine, Report
 from harness.errors import DataError, HeldoutError, did_you_mean
 from harness.fingerprint import digest
-from harness.isolation import sandbox
+from harness.isolation import environment, sandbox
 from harness.metering import machine
 from harness.protocol import Study
+from harness.records import salt
 from harness.records.record import Isolation, Protocol, Record, RunSpec, Selection
 from harness.records.store import Store
 from harness.registry import description, registry
@@ -41,6 +42,7 @@ class Request:
     isolation: Isolation | None = None  # None: the strongest that this machine allows
     device: str = "cpu"
     threads: int = 1
+    env: Sequence[str] = ()  # names of variables of our environment that methods get
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,12 @@ class Summary:
             for result in self.results
             for record in (*result.tuning, *result.evaluation)
         )
+
+    @property
+    def unhashed(self) -> list[str]:
+        """Modules that runs imported and no hash covers: they may have changed since."""
+        runs = [r for result in self.results for r in (*result.tuning, *result.evaluation)]
+        return sorted({name for run in runs for name in run.unhashed_modules})
 
 
 NO_CONTENT = (
@@ -185,11 +193,12 @@ def prepare(
     check(request)
     if request.device == "cuda" and not engine.accelerators():
         raise HeldoutError("--device cuda: torch finds no CUDA device here; see: bench doctor")
+    variables = environment.chosen(request.env)
     scenarios = registry.find_scenarios(request.place, request.tier)
     entries: list[Entry] = []
     skipped: list[NotApplicable] = []
     for method in methods(request):
-        facts = of_method(method, engine, store.cache, request.isolation)
+        facts = of_method(method, engine, store.cache, request.isolation, variables)
         for scenario in scenarios:
             lacking = sorted(set(facts.requires) - scenario.offers)
             if lacking:
@@ -199,7 +208,7 @@ def prepare(
             try:
                 for source in scenario.sources:  # both sides', before the first run is paid for
                     images.examine(source)
-                entries.append(_entry(request, scenario, method, facts))
+                entries.append(_entry(request, scenario, method, facts, variables, store))
             except DataError as error:
                 if request.place == scenario.id:
                     raise
@@ -230,6 +239,8 @@ def _entry(
     scenario: Scenario,
     method: registry.MethodEntry,
     facts: MethodFacts,
+    variables: Mapping[str, str],
+    store: Store,
 ) -> Entry:
     fixed = {
         name: parse_setting(method.name, name, text, facts.fields)
@@ -260,6 +271,8 @@ def _entry(
         tuning_seeds=scenario.tuning_seeds,
         seeds=scenario.seeds if request.seeds is None else request.seeds,
         fixed=fixed,
+        environment=variables,
+        salt_sha256=salt.in_use(store.root).sha256,
     )
     if study.fingerprints["tuning"] == study.fingerprints["evaluation"]:
         raise HeldoutError(
@@ -372,6 +385,7 @@ def check(request: Request) -> None:
         raise HeldoutError(f"--trials {request.trials}: at most {space.MAX_TRIALS} are possible")
     if request.isolation == "sandbox" and (why_not := sandbox.why_not()):
         raise HeldoutError(f"--isolation sandbox: {why_not}; see: bench doctor")
+    environment.chosen(request.env)
     if request.fixed and request.phase == "tuning":
         raise HeldoutError("--set gives the setting by hand, so there is no tuning phase to run")
     if request.fixed and request.protocol == "conventional":

@@ -1,5 +1,6 @@
 """What tests of the command line share: a method to spoil, and how `bench` is called."""
 
+import dataclasses
 import os
 import shutil
 import subprocess
@@ -7,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from harness import protocol, study
 
 ROOT = Path(__file__).resolve().parents[1]
 PLUGIN = ROOT / "tests" / "plugin"
@@ -44,6 +47,18 @@ class Mine:
         {predict}
         return self.model(inputs, task).argmax(1)
 """
+
+
+def records_under(contract, request, engine, store):
+    """The evaluation records of an untuned request, run by a version of the contract."""
+    entries, _ = study.prepare(request, engine, store)
+    jobs = []
+    for entry in entries:
+        asked = dataclasses.replace(entry.study, contract=contract, protocol="untuned")
+        jobs += [entry.job(spec, None) for spec in protocol.plan_evaluation(asked, None)]
+    report = engine.run(jobs, store, lambda _: None)
+    assert report.errors == []
+    return [report.records[job.spec.key] for job in jobs]
 
 
 def command(*arguments):

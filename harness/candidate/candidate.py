@@ -10,6 +10,7 @@ import contextlib
 import copy
 import inspect
 import random
+import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -18,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from harness.candidate import imported
 from harness.candidate.channel import DTYPES, Channel, ChannelError, Message
 from harness.candidate.experience import Ledger, StreamExperience
 from harness.candidate.flops import FlopCount
@@ -147,6 +149,7 @@ class Candidate:
         torch.manual_seed(seed)
         random.seed(seed)
         np.random.seed(seed % 2**32)  # for methods that use the global generator
+        self._before = set(sys.modules)
         method = load_method(message.data["target"])
         self._method = method(**message.data["setting"])
         self._channel.send("loaded")
@@ -258,15 +261,17 @@ class Candidate:
         content = np.frombuffer(save(weights), np.uint8)
         self._channel.send("delivered", arrays=[content])
 
-    def _finish(self, _: Message) -> None:
-        """Size and hash of the network, where there is one."""
+    def _finish(self, message: Message) -> None:
+        """Size and hash of the network, where there is one, and what was imported, if asked."""
+        told: dict[str, Any] = {"parameters": None, "weights_sha256": None, "modules": []}
+        if message.data["apart"]:
+            told["modules"] = imported.unhashed(self._before, message.data["apart"])
         model = getattr(self._method, "model", None)
-        if not isinstance(model, nn.Module):
-            self._channel.send("finished", {"parameters": None, "weights_sha256": None})
-            return
-        weights = {name: as_array(tensor) for name, tensor in _state(model)}
-        size = sum(p.numel() for p in model.parameters())
-        self._channel.send("finished", {"parameters": size, "weights_sha256": of_weights(weights)})
+        if isinstance(model, nn.Module):
+            weights = {name: as_array(tensor) for name, tensor in _state(model)}
+            told["parameters"] = sum(p.numel() for p in model.parameters())
+            told["weights_sha256"] = of_weights(weights)
+        self._channel.send("finished", told)
 
     def _counts(self) -> dict[str, Any]:
         """What the ledger says."""

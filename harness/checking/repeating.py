@@ -6,7 +6,9 @@ The one check that tells predictions which a method gave from predictions which 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
+from pathlib import Path
 
 from harness.contract import Point, Scenario
 from harness.engines.facts import of_method
@@ -14,6 +16,7 @@ from harness.engines.local import Job, LocalEngine
 from harness.errors import HeldoutError
 from harness.isolation.workfolder import WorkFolder
 from harness.metering import machine
+from harness.records import salt
 from harness.records.record import Record
 from harness.records.store import Store
 from harness.registry.registry import MethodEntry
@@ -32,20 +35,27 @@ def obstacle(record: Record, source_hash: str) -> str:
         return f"it ran on {spec.device}"
     if record.machine.cpu != here.cpu:
         return f"it ran on {record.machine.cpu}, not {here.cpu}"
+    if others := [n for n, value in spec.let_through.items() if os.environ.get(n) != value]:
+        return f"the variable {min(others)} is not set here to what its method was told"
     return ""
 
 
 def differing(
-    record: Record, scenario: Scenario, method: MethodEntry, engine: LocalEngine
+    record: Record, scenario: Scenario, method: MethodEntry, engine: LocalEngine, root: Path
 ) -> list[str]:
-    """What comes out otherwise when the run is done again; raises HeldoutError if it cannot be."""
+    """What comes out otherwise when a run of the folder `root` is done again.
+
+    Raises HeldoutError if it cannot be.
+    """
     with WorkFolder() as folder:
         facts = of_method(method, engine, folder)
         job = Job(
             record.spec, scenario, method.target, record.budget_standard, facts.declaration,
             record.selection,
         )  # fmt: skip
-        report = engine.run([job], Store.open(folder / "results"), lambda _: None)
+        store = Store.open(folder / "results")
+        salt.lend(root, store.root)
+        report = engine.run([job], store, lambda _: None)
     if not report.records:
         raise HeldoutError("; ".join(report.errors))
     again = report.records[record.key]

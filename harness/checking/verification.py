@@ -22,6 +22,7 @@ from harness.errors import HeldoutError
 from harness.fingerprint import of_source
 from harness.proctor.exam import Exam
 from harness.protocol import Study
+from harness.records import salt
 from harness.records.record import Record
 from harness.records.store import CACHE
 from harness.registry import registry
@@ -153,20 +154,31 @@ class _Inspection:
 
     def _from_predictions(self, held: Sequence[Held], scenario: Scenario) -> None:
         """Score the runs of each seed against one stream; look for samples on both sides."""
-        judged: dict[tuple[SideName, int], list[Held]] = defaultdict(list)
+        judged: dict[tuple[SideName, int, tuple[int, bytes]], list[Held]] = defaultdict(list)
+        without_salt: dict[str, int] = defaultdict(int)
         for one in held:
             if _is_judged(one.record):
-                judged[one.record.spec.side, one.record.spec.seed].append(one)
+                spec = one.record.spec
+                try:
+                    rule = spec.contract, salt.of_run(self._root, spec)
+                except HeldoutError as error:
+                    without_salt[str(error)] += 1
+                    continue
+                judged[spec.side, spec.seed, rule].append(one)
+        self.unscored += sum(without_salt.values())
+        self.unchecked += [
+            f"{scenario.id}: {count} runs are not rescored: {why}"
+            for why, count in without_salt.items()
+        ]
         done = 0
         found: list[tuple[Held, list[str]]] = []
         shared = 0
-        for (side, seed), those in sorted(judged.items()):
-            stream = scenario.build(side, seed)
-            exam = Exam(scenario, stream, side, seed)
+        for (side, seed, rule), those in sorted(judged.items()):
+            exam = Exam.built(scenario, side, seed, *rule)
             found += [(one, [*rescoring.from_predictions(one.record, exam)]) for one in those]
             if not done:
-                other = scenario.build("tuning", seeds.tuning(1)[0])
-                shared = len(rescoring.samples(stream) & rescoring.samples(other))
+                other = Exam.built(scenario, "tuning", seeds.tuning(1)[0], *rule)
+                shared = len(rescoring.samples(exam.stream) & rescoring.samples(other.stream))
             done += len(those)
         self.rescored += done
         for one, problems in found:
@@ -200,7 +212,7 @@ class _Inspection:
             try:
                 scenario = registry.scenarios(spec.suite)[spec.scenario]
                 assert entry is not None
-                wrong = repeating.differing(one.record, scenario, entry, self._engine)
+                wrong = repeating.differing(one.record, scenario, entry, self._engine, self._root)
             except (HeldoutError, KeyError) as error:
                 self.unchecked.append(f"{one.name}: cannot be repeated: {error}")
                 continue
@@ -253,6 +265,12 @@ class _Inspection:
         now, entry = self._method(group[0])
         if selection is None or entry is None or spec.method_hash != now:
             return
+        if spec.let_through:  # they may change what it declares, and are not to be trusted
+            names = ", ".join(sorted(spec.let_through))
+            self.unchecked.append(
+                f"{spec.label}: its trials are not compared with the rule: it was told {names}"
+            )
+            return
         side: SideName = "evaluation" if spec.protocol == "conventional" else "tuning"
         tried = [by_key[key].spec for key in selection.tuning_keys if key in by_key]
         if len(tried) < len(selection.tuning_keys) or tried[0].side != side:
@@ -270,7 +288,7 @@ class _Inspection:
             space=facts.dimensions, budget=spec.budget, threads=spec.threads, device=spec.device,
             libraries=spec.libraries, isolation=spec.isolation, protocol=spec.protocol,
             trials=selection.trials, tuning_seeds=len(selection.tuning_seeds),
-            seeds=len(group), fixed={},
+            seeds=len(group), fixed={}, contract=spec.contract, salt_sha256=spec.salt_sha256,
         )  # fmt: skip
         if compliance.unlike_the_rule(study, selection):
             self.doubts.append(

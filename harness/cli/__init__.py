@@ -26,6 +26,7 @@ COMMANDS = {
     "check": "Try a method on the contract, in under a minute.",
     "verify": "Check every record and score it again.",
     "reproduce": "Run numbers that others have reported and compare.",
+    "salt": "Say or decide what seeds are made from.",
     "data": "Say which data sets the scenarios need and where they are.",
     "doctor": "Say what this machine can measure, isolate and accelerate.",
     "leaderboard": "Rank methods; freeze what they are measured against; build the site.",

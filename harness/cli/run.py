@@ -76,6 +76,13 @@ from harness.cli import OK, SOME_FAILED, options
     "memory_bytes, patience); epochs replace steps, and steps epochs. Marked, and not ranked "
     "beside the standard budget.",
 )
+@click.option(
+    "--env",
+    metavar="NAME",
+    multiple=True,
+    help="Let this environment variable through to the methods; its value becomes part of the "
+    "run, and its rows are marked and not ranked. No other variable of yours reaches a method.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
 def command(
     place: str,
@@ -92,6 +99,7 @@ def command(
     results: Path,
     data: Path | None,
     budget: tuple[str, ...],
+    env: tuple[str, ...],
     as_json: bool,
 ) -> int:
     """Tune METHODs on the tuning side of SUITE, then judge them on its evaluation side.
@@ -125,6 +133,7 @@ def command(
         budget=options.pairs("--budget", budget),
         isolation=isolation,  # type: ignore[arg-type]
         device=device,
+        env=env,
     )
     study.check(request)
     if data is not None:
@@ -142,6 +151,14 @@ def command(
         click.echo(
             f"bench: {weaker} of these runs were made outside a sandbox earlier, and say so; "
             "delete their records to have them made again",
+            err=True,
+        )
+    if unhashed := summary.unhashed:
+        names = ", ".join(ascii(name)[1:-1] for name in unhashed)
+        click.echo(
+            f"bench: some of these runs imported what no hash covers ({names}), so they are not "
+            "ranked, and not made again when it changes: put it beside the method's file, import "
+            "it in that file's text, and delete their records",
             err=True,
         )
     sys.stdout.flush()

@@ -37,6 +37,7 @@ class Line:
     energy_joules: float | None  # mean, of training
     energy_provenance: str
     differs: Mapping[str, Any]  # from the other lines of that name: "lr", "source", "epochs", ...
+    unhashed: Sequence[str]  # modules that its source hash does not cover
 
 
 def lines(evaluation: Iterable[Record]) -> list[Line]:
@@ -71,6 +72,9 @@ def _identity(spec: RunSpec) -> dict[str, Any]:
     return {
         **{f"budget.{name}": limit for name, limit in limits.items() if name != "spend"},
         **spec.libraries,
+        **{f"env.{name}": value for name, value in spec.let_through.items()},
+        "contract": spec.contract,
+        "salt": spec.salt_sha256[:12],
         "source": spec.method_hash[:12],
         "scenario": f"version {spec.scenario_version} {spec.scenario_hash[:12]}",
         "data": spec.data_fingerprint[:12],
@@ -110,12 +114,14 @@ def _line(
         _mean([r.cost.energy_joules for r in records]) if len(provenances) == 1 else None,
         provenances.pop() if len(provenances) == 1 else "mixed",
         differs,
+        sorted({name for record in records for name in record.unhashed_modules}),
     )
 
 
 def table(found: Sequence[Line]) -> str:
     """The lines as a plain text table, with what lines of one name differ in."""
     apart = any(line.differs for line in found)
+    unhashed = any(line.unhashed for line in found)
     rows = [
         [
             line.scenario,
@@ -129,11 +135,13 @@ def table(found: Sequence[Line]) -> str:
             "not measured" if line.energy_joules is None
             else f"{_number(line.energy_joules)} {line.energy_provenance}",
             *([_setting(line.differs)] if apart else []),
+            *([", ".join(ascii(name)[1:-1] for name in line.unhashed)] if unhashed else []),
         ]
         for line in found
     ]  # fmt: skip
     heads = ["scenario", "method", "protocol", "score [95 % interval]", "seeds", "tuning cost",
-             "training s", "training J", *(["differs in"] if apart else [])]  # fmt: skip
+             "training s", "training J", *(["differs in"] if apart else []),
+             *(["unhashed modules: not ranked"] if unhashed else [])]  # fmt: skip
     return tabulate(rows, heads, tablefmt="simple", disable_numparse=True)
 
 

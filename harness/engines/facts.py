@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from harness import space as spaces
@@ -46,24 +47,30 @@ class MethodFacts:
 
 
 def of_method(
-    entry: MethodEntry, engine: LocalEngine, cache: Path, isolation: Isolation | None = None
+    entry: MethodEntry,
+    engine: LocalEngine,
+    cache: Path,
+    isolation: Isolation | None = None,
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> MethodFacts:
     """The facts of a method; raises HeldoutError with the first way it breaks the contract.
 
-    The answer is kept under `cache` and may be deleted at any time: it saves starting a process
-    with torch in it when there is nothing to run.
+    `environment` holds the variables that are let through to it. The answer is kept under `cache`
+    and may be deleted at any time: it saves starting a process with torch in it when there is
+    nothing to run.
     """
     source_hash = of_source(entry.path)
-    name = digest([entry.target, source_hash, CONTRACT_VERSION, libraries()])
+    told = [dict(environment)] if environment else []
+    name = digest([entry.target, source_hash, CONTRACT_VERSION, libraries(), *told])
     kept = cache / f"method-{name[:32]}.json"
     try:
         return MethodFacts(**json.loads(kept.read_text()))
     except (OSError, ValueError, TypeError):
-        told = engine.describe(entry.target, isolation)
-    if told["errors"]:
-        raise HeldoutError(told["errors"][0])
+        said = engine.describe(entry.target, isolation, environment)
+    if said["errors"]:
+        raise HeldoutError(said["errors"][0])
     facts = MethodFacts(
-        source_hash, told["fields"], told["space"], told["requires"], told["own_model"]
+        source_hash, said["fields"], said["space"], said["requires"], said["own_model"]
     )
     try:
         cache.mkdir(parents=True, exist_ok=True)

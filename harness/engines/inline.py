@@ -14,7 +14,12 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from harness.candidate.channel import Channel, pair
+from harness.declared import Declaration
 from harness.isolation.forkserver import Exit
+from harness.proctor import untrained
+from harness.proctor.exam import Exam
+from harness.proctor.proctor import Outcome, examine
+from harness.records.record import RunSpec
 
 T = TypeVar("T")
 
@@ -33,6 +38,10 @@ class InlineProcess:
     def target(self, target: str) -> str:
         """Code is imported from where it lies."""
         return target
+
+    def told_apart(self) -> str:
+        """Nothing: it has whatever we have imported."""
+        return ""
 
     def log_fileno(self) -> int:
         """There is no log: output goes where ours goes."""
@@ -70,3 +79,13 @@ class InlineProcess:
             self._done.set()
             thread.join()
         return results[0]
+
+
+def examined(spec: RunSpec, exam: Exam, target: str, declaration: Declaration) -> Outcome:
+    """A run in our own process."""
+    before = None
+    if exam.scenario.untrained:
+        alone = InlineProcess()
+        before = alone.lead(lambda: untrained.judged(spec, exam, alone))
+    process = InlineProcess()
+    return process.lead(lambda: examine(spec, exam, target, declaration, process, untrained=before))

@@ -10,20 +10,20 @@ import contextlib
 import datetime
 import functools
 import queue
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, Literal
 
 from harness.candidate.channel import ChannelError
 from harness.candidate.loading import check_description
 from harness.contract import Scenario
 from harness.declared import Declaration
-from harness.engines import repetition
+from harness.engines import inline, repetition
 from harness.engines.crowd import Crowd
-from harness.engines.inline import InlineProcess
+from harness.engines.interrupts import interrupts
 from harness.engines.supervisor import StoppedError, Supervisor
 from harness.errors import HeldoutError, RunFailure
 from harness.isolation import sandbox
@@ -37,6 +37,7 @@ from harness.proctor.conversation import Conversation
 from harness.proctor.exam import Exam, Exams
 from harness.proctor.proctor import Outcome, examine
 from harness.proctor.weights import warm_up
+from harness.records import salt
 from harness.records.record import Cost, Failure, Isolation, Record, RunSpec, Selection
 from harness.records.store import Store, WriteError
 
@@ -113,14 +114,19 @@ class LocalEngine:
         if self._probe is not None:
             self._probe.close()
 
-    def describe(self, target: str, isolation: Isolation | None = None) -> dict[str, Any]:
+    def describe(
+        self,
+        target: str,
+        isolation: Isolation | None = None,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> dict[str, Any]:
         """What a method declares (`candidate.loading.describe`), asked in a process of its own.
 
-        Asking runs the file, so the process is as confined as its runs will be; by default as
-        this machine allows.
+        Asking runs the file, so the process is as confined as its runs will be, by default as
+        this machine allows, and has the variables that are let through to them.
         """
-        level = isolation or sandbox.strongest()
-        with self._supervisor.child(DESCRIBE_BYTES, level, (target,)) as child:
+        level, code = isolation or sandbox.strongest(), (target,)
+        with self._supervisor.child(DESCRIBE_BYTES, level, code, environment=environment) as child:
             talk = Conversation(child, DESCRIBE_SECONDS)
             talk.doing = "its import"
             try:
@@ -181,7 +187,7 @@ class LocalEngine:
         try:
             for thread in threads:
                 thread.start()
-            with _interrupts(events):
+            with interrupts(events.put):
                 while alive:
                     event = events.get()
                     if isinstance(event, BaseException):
@@ -209,9 +215,9 @@ class LocalEngine:
         records: dict[str, Record] = {}
         for job in jobs:
             notify(Event("started", job))
-            exam = self._exams.get(job.scenario, job.spec.side, job.spec.seed)
+            exam = self._exam(job, store)
             began = _now()
-            outcome = _inline(job, exam)
+            outcome = inline.examined(job.spec, exam, job.target, job.declaration)
             outcome = replace(outcome, isolation="inline")
             record = self._record(job, outcome, began)
             store.put(record)
@@ -250,7 +256,7 @@ class LocalEngine:
         done = store.get(job.spec)  # another process may have been quicker
         if done is not None:
             return Event("finished", job, done)
-        exam = self._exams.get(job.scenario, job.spec.side, job.spec.seed)
+        exam = self._exam(job, store)
         warm_up(job.scenario, job.declaration, job.spec.contract)
         events.put(Event("started", job))
         began = _now()
@@ -264,6 +270,10 @@ class LocalEngine:
         if not store.put(record):
             record = store.get(job.spec) or record
         return Event("finished", job, record)
+
+    def _exam(self, job: Job, store: Store) -> Exam:
+        spec, salted = job.spec, salt.of_run(store.root, job.spec)
+        return self._exams.get(job.scenario, spec.side, spec.seed, spec.contract, salted)
 
     def _once_more(self, job: Job, exam: Exam) -> Outcome:
         """The same after the fork server has died, with a server of its own.
@@ -311,6 +321,7 @@ class LocalEngine:
             "folders": exam.folders,
             "device": spec.device,
             "apart": apart,
+            "environment": spec.environment,
             "processes": not job.scenario.window_seconds,  # the clock of costs sees one process
         }
         with self._supervisor.child(memory, spec.isolation, code, **grants) as child:
@@ -385,36 +396,9 @@ class LocalEngine:
             weights_sha256=outcome.weights_sha256,
             selection=job.selection,
             failure=outcome.failure,
+            unhashed_modules=outcome.unhashed_modules,
         )
-
-
-def _inline(job: Job, exam: Exam) -> Outcome:
-    """A run in our own process."""
-    before = None
-    if exam.scenario.untrained:
-        alone = InlineProcess()
-        before = alone.lead(lambda: untrained.judged(job.spec, exam, alone))
-    process = InlineProcess()
-    sit = functools.partial(examine, job.spec, exam, job.target, job.declaration)
-    return process.lead(lambda: sit(process, untrained=before))
 
 
 def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-
-
-@contextlib.contextmanager
-def _interrupts(events: _Events) -> Iterator[None]:
-    """Ctrl-C as an event: an exception that a signal raises can be lost in code that may not raise.
-
-    Destructors are such code. Handlers of other programs are left alone.
-    """
-    ours = threading.current_thread() is threading.main_thread()
-    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
-        yield
-        return
-    signal.signal(signal.SIGINT, lambda *_: events.put(KeyboardInterrupt()))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,8 +1,9 @@
-"""Method processes in use: started through one fork server, which is replaced if it dies.
+"""Method processes in use: started through a fork server, which is replaced if it dies.
 
 The server may be killed by the system or by a person; no run is to blame, so none gets a record for
 it. A run that bubblewrap confines has a server of its own, and so has one that is made again. All
-processes end together when we stop.
+processes end together when we stop. There is one server, and one more for each set of environment
+variables that users let through.
 """
 
 from __future__ import annotations
@@ -10,14 +11,18 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from harness.isolation import sandbox
 from harness.isolation.forkserver import Child, ForkServer, ServerEndedError
 from harness.isolation.runfolder import RunFolder
 from harness.isolation.sources import Sources
 from harness.isolation.workfolder import sweep
-from harness.records.record import Isolation
+from harness.records.record import Isolation, let_through
+
+Variables = tuple[tuple[str, str], ...]
+"""Environment variables, (name, value), sorted."""
 
 
 class StoppedError(Exception):
@@ -30,7 +35,7 @@ class Supervisor:
     def __init__(self, threads: int) -> None:
         """Nothing is started before it is needed; each process computes with `threads`."""
         self._threads = threads
-        self._server: ForkServer | None = None
+        self._servers: dict[Variables, ForkServer] = {}  # by what is let through to its children
         self._sources = Sources()
         self._apart: set[ForkServer] = set()  # each for one run
         self._active: set[Child] = set()
@@ -52,10 +57,12 @@ class Supervisor:
         device: str = "cpu",
         processes: bool = True,
         apart: bool = False,
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> Iterator[Child]:
         """A new process; of `code` it has the sources, of `folders` in a sandbox the right to read.
 
-        With `apart` nobody else has the same fork server.
+        With `apart` nobody else has the same fork server; `environment` holds the variables that
+        are let through to it, by name.
 
         At the end raises StoppedError if it was we who killed it, ServerEndedError if the server
         died under it: what came of the run then says nothing about the method.
@@ -65,7 +72,8 @@ class Supervisor:
             stack.enter_context(folder)
             confined = isolation == "sandbox" and sandbox.mechanism() == "bubblewrap"
             wall = sandbox.wall(folder.grant) if confined else []
-            server = stack.enter_context(self._ready(wall, apart))
+            variables = tuple(sorted(let_through(environment).items()))
+            server = stack.enter_context(self._ready(wall, apart, variables))
             child = server.spawn(memory_bytes, folder, isolation)
             stack.callback(child.close)
             with self._lock:
@@ -88,30 +96,32 @@ class Supervisor:
         with self._lock:
             for child in self._active:
                 child.signal(signal.SIGKILL)
-            for server in (self._server, *self._apart):
-                if server is not None:
-                    server.kill()
+            for server in (*self._servers.values(), *self._apart):
+                server.kill()
 
     def close(self) -> None:
-        """End the server and every process that it still has."""
-        if self._server is not None:
-            self._server.close()
+        """End the servers and every process that they still have."""
+        for server in self._servers.values():
+            server.close()
 
     @contextlib.contextmanager
-    def _ready(self, wall: Sequence[str], apart: bool) -> Iterator[ForkServer]:
+    def _ready(
+        self, wall: Sequence[str], apart: bool, variables: Variables
+    ) -> Iterator[ForkServer]:
         """A server to start a process with; one that turns out to have died is discarded."""
         own = apart or bool(wall)
         with self._lock:
             if self.stopping:
                 raise StoppedError
             if own:
-                server = ForkServer(self._threads, wall)
+                server = ForkServer(self._threads, wall, dict(variables))
                 self._apart.add(server)
             else:
-                if self._server is None:
+                if variables not in self._servers:
                     sweep()
-                    self._server = ForkServer(self._threads)
-                server = self._server
+                    new = ForkServer(self._threads, let_through=dict(variables))
+                    self._servers[variables] = new
+                server = self._servers[variables]
         try:
             yield server
         except ServerEndedError:
@@ -128,6 +138,6 @@ class Supervisor:
     def _discard(self, server: ForkServer) -> None:
         """Have a new server for the next process; one that never worked would never do so."""
         with self._lock:
-            if self._server is server and server.has_worked:
+            if server.has_worked and server in self._servers.values():
                 server.close()
-                self._server = None
+                self._servers = {v: s for v, s in self._servers.items() if s is not server}

@@ -15,20 +15,20 @@ import contextlib
 import dataclasses
 import json
 import os
-import re
 import signal
 import socket
 import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from harness import programs
 from harness.candidate.channel import Channel, pair
 from harness.errors import HeldoutError
-from harness.isolation import sandbox
+from harness.isolation import environment, sandbox
 from harness.isolation.runfolder import RunFolder, excess
 from harness.records.record import Isolation
 
@@ -74,6 +74,10 @@ class Child:
     def target(self, target: str) -> str:
         """By what name the process imports code that was named for it."""
         return self.folder.target(target)
+
+    def told_apart(self) -> str:
+        """See `proctor.conversation.Process.told_apart`."""
+        return self.folder.grant.modules if self.isolation == "process" else ""
 
     def log_fileno(self) -> int:
         """Becomes readable when there is log to take."""
@@ -133,36 +137,26 @@ class ServerEndedError(HeldoutError):
         self.had_worked = had_worked
 
 
-SECRET = re.compile(
-    r"^HELDOUT_|TOKEN(?!IZER)|SECRET|PASSW|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY", re.I
-)
-"""Names of variables that methods have no business with: they lead to test labels, or are what a
-person would not want to find in the log of a failure."""
-
-
 class ForkServer:
     """Our side: starts the server and asks it for children. Threads may share it."""
 
-    def __init__(self, threads: int, wall: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        threads: int,
+        wall: Sequence[str] = (),
+        let_through: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         """Start it; loading torch goes on in the background until the first child is asked for.
 
-        `wall` is what to put before its command so that it, and its children, are confined.
+        `wall` is what to put before its command so that it, and its children, are confined;
+        `let_through` are variables that they get beside those of `environment`.
         """
         ours, theirs = pair()
-        environment = {n: value for n, value in os.environ.items() if not SECRET.search(n)}
-        environment["HF_HOME"] = sandbox.hub_home()
-        environment |= {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-        environment.pop("PYTHONPATH", None)  # see `programs`; runs get it behind all else
-        environment |= {
-            "PYTHONHASHSEED": "0",  # the order of sets is part of a run
-            "HF_HUB_OFFLINE": "1",
-            "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # cuBLAS repeats itself only with this
-        }
         outside = [str(sandbox.tasks_of_user())] if wall else []
         self._process = subprocess.Popen(
             [*wall, *programs.command(SERVING, str(theirs.fileno()), *outside)],
             pass_fds=[theirs.fileno()],
-            env=environment,
+            env=environment.of_process(threads, let_through),
             cwd=programs.FOLDER,
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C in the terminal is ours to handle

@@ -31,6 +31,9 @@ class Process(Protocol):
     def target(self, target: str) -> str:
         """By what name the process imports code that was named for it."""
 
+    def told_apart(self) -> str:
+        """The folder of the sources that it was given, where it can import others; else ""."""
+
     def log_fileno(self) -> int:
         """A descriptor that becomes readable when there is log to take; -1 without one."""
 

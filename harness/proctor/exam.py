@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -49,25 +49,38 @@ class Exam:
     seed: int
     steps: tuple[tuple[SharedArray, ...], ...] = ()
     """Per experience, its arrays in the order the scenario declares them; none to judge only."""
+    contract: int = 1  # whose rule makes its seeds
+    salt: bytes = field(default=b"", repr=False)  # from contract version 2 on
     untrained: dict[str, tuple[float, ...]] = field(default_factory=dict, compare=False)
     """By device, the quality of the network before training, on every test, once it is known."""
     lock: threading.Lock = field(default_factory=threading.Lock, compare=False)  # for that
 
     @classmethod
-    def sat(cls, scenario: Scenario, side: SideName, seed: int) -> Exam:
+    def built(
+        cls, scenario: Scenario, side: SideName, seed: int, contract: int, salt: bytes
+    ) -> Exam:
+        """The exam to judge by, its data where the suite has put it."""
+        identity = scenario.suite, scenario.name, side, seed
+        stream = scenario.build(side, seeds.of_data(*identity, contract=contract, salt=salt))
+        return cls(scenario, stream, side, seed, contract=contract, salt=salt)
+
+    @classmethod
+    def sat(
+        cls, scenario: Scenario, side: SideName, seed: int, contract: int = 1, salt: bytes = b""
+    ) -> Exam:
         """The exam for methods to sit; raises HeldoutError if the suite built something unusable.
 
         Experiences move into shared memory one by one, so that only one is ever held twice.
         """
-        stream = scenario.build(side, seed)
-        _check_stream(stream, scenario, side)
-        left = list(stream.steps)
-        stream = replace(stream, steps=())
+        exam = cls.built(scenario, side, seed, contract, salt)
+        _check_stream(exam.stream, scenario, side)
+        left = list(exam.stream.steps)
+        exam = replace(exam, stream=replace(exam.stream, steps=()))
         moved = []
         while left:
             moved.append(_moved(left.pop(0)))
-        stream = replace(stream, steps=tuple(step for step, _ in moved))
-        exam = cls(scenario, stream, side, seed, tuple(arrays for _, arrays in moved))
+        stream = replace(exam.stream, steps=tuple(step for step, _ in moved))
+        exam = replace(exam, stream=stream, steps=tuple(arrays for _, arrays in moved))
         _ = exam.inputs, exam.orders, exam.sheets
         return exam
 
@@ -124,21 +137,26 @@ class Exam:
         given = [v for v in self.stream.model.arguments.values() if isinstance(v, str)]
         return tuple(v for v in given if Path(v).is_absolute() and Path(v).is_dir())
 
+    @cached_property
+    def run_seeds(self) -> seeds.Seeds:
+        """The seeds that a method's process is told."""
+        identity = self.scenario.suite, self.scenario.name, self.side, self.seed
+        return seeds.of_run(*identity, contract=self.contract, salt=self.salt)
+
     def inference_seed(self, paper: int) -> int:
         """The seed of what we draw ourselves when we predict."""
-        scenario = self.scenario
-        run = seeds.of_run(scenario.suite, scenario.name, self.side, self.seed)
-        return seeds.of_inference(run, paper)
+        return seeds.of_inference(self.run_seeds, paper, contract=self.contract, salt=self.salt)
+
+    def _permutation(self, papers: Sequence[int], count: int) -> Array:
+        """The order (count,) in which the inputs of papers are handed out together."""
+        answers = of_arrays([self.papers[j].answers for j in papers])
+        seed = seeds.of_shuffle(answers, self.seed, contract=self.contract, salt=self.salt)
+        return np.random.default_rng(seed).permutation(count)
 
     @cached_property
     def orders(self) -> tuple[Array, ...]:
         """Per paper, the permutation in which its inputs are handed out."""
-        return tuple(
-            np.random.default_rng(
-                seeds.of_shuffle(of_arrays([test.answers]), self.seed)
-            ).permutation(len(test.inputs))
-            for test in self.papers
-        )
+        return tuple(self._permutation([j], len(t.inputs)) for j, t in enumerate(self.papers))
 
     @cached_property
     def inputs(self) -> tuple[SharedArray, ...]:
@@ -163,10 +181,8 @@ class Exam:
     def _sheet(self, papers: tuple[int, ...]) -> Sheet:
         if len(papers) == 1:
             return Sheet(papers, self.inputs[papers[0]], self.orders[papers[0]])
-        answers = of_arrays([self.papers[j].answers for j in papers])
         inputs = np.concatenate([self.papers[j].inputs for j in papers])
-        rng = np.random.default_rng(seeds.of_shuffle(answers, self.seed))
-        order = rng.permutation(len(inputs))
+        order = self._permutation(papers, len(inputs))
         return Sheet(papers, SharedArray(inputs[order]), order)
 
     def sorted_out(self, sheet: Sheet, outputs: Array) -> dict[int, Array]:
@@ -259,16 +275,19 @@ class Exams:
     """The exams in use, each built once however many runs and threads ask for it."""
 
     def __init__(self) -> None:
-        self._held: OrderedDict[tuple[int, str, int], Exam] = OrderedDict()
+        self._held: OrderedDict[tuple[int, str, int, int, bytes], Exam] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, scenario: Scenario, side: SideName, seed: int) -> Exam:
+    def get(
+        self, scenario: Scenario, side: SideName, seed: int, contract: int = 1, salt: bytes = b""
+    ) -> Exam:
         """The exam of a run; raises HeldoutError if the suite built something unusable."""
-        name = (id(scenario), side, seed)  # the exam keeps it alive, so the id stays its own
+        rest = side, seed, contract, salt
+        name = (id(scenario), *rest)  # the exam keeps it alive, so the id stays its own
         with self._lock:
             exam = self._held.get(name)
             if exam is None:
-                exam = self._held[name] = Exam.sat(scenario, side, seed)  # under the lock: once
+                exam = self._held[name] = Exam.sat(scenario, *rest)  # under the lock: once
                 while len(self._held) > 1 and self._too_many():
                     self._held.popitem(last=False)
             self._held.move_to_end(name)

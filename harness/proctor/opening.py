@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from harness import seeds
 from harness.contract import Array, Call
 from harness.proctor.conversation import Process
 from harness.proctor.exam import Exam
@@ -31,7 +30,7 @@ def opened_with(
         "constraint": _call(constraint, process) if constraint else None,
         "flops": flops,
         "weight_names": list(weights),
-        "seeds": dataclasses.asdict(seeds.of_run(spec.suite, spec.scenario, spec.side, spec.seed)),
+        "seeds": dataclasses.asdict(exam.run_seeds),
     }
     return facts, list(weights.values())
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from harness import declared
+from harness.candidate import imported
 from harness.candidate.channel import ChannelError, Message, SharedArray
 from harness.candidate.counts import Counts, amounts, size_and_hash, within
 from harness.contract import Array, Point, Trace
@@ -51,6 +52,7 @@ class Outcome:
     outcomes: tuple[ItemScores, ...] = ()
     parameters: int | None = None
     weights_sha256: str | None = None
+    unhashed_modules: tuple[str, ...] = ()
 
 
 def examine(
@@ -120,6 +122,7 @@ class _Sitting:
         self._predictions: list[Prediction] = []
         self._outcomes: tuple[ItemScores, ...] = ()  # of the last final evaluation
         self._end: tuple[int | None, str | None] = (None, None)  # parameters, SHA-256 of weights
+        self._unhashed: tuple[str, ...] = ()
         self._start_memory: int | None = None
         self.curve: list[Point] = []
 
@@ -149,7 +152,9 @@ class _Sitting:
         ):
             overruns.of_answering(self._watch)
         self.talk.doing = "finishing"
-        self._end = size_and_hash(self.talk.ask("finish", kind="finished").data)
+        asked = {"apart": self._process.told_apart()}
+        end = self.talk.ask("finish", asked, kind="finished").data
+        self._end, self._unhashed = size_and_hash(end), imported.told(end.get("modules"))
 
     def _learn(self, i: int) -> None:
         """One `learn`, with evaluation points and rewards served off the clock."""
@@ -349,6 +354,7 @@ class _Sitting:
             outcomes=self._outcomes,
             parameters=self._judge.parameters or self._end[0],
             weights_sha256=self._judge.sha256 or self._end[1],
+            unhashed_modules=self._unhashed,
         )
 
 

@@ -19,6 +19,14 @@ Status = Literal["ok", "failed"]
 Isolation = Literal["sandbox", "process", "inline"]
 Provenance = Literal["measured", "estimated", "constant", "unknown"]
 
+SET_BY_HARNESS: Mapping[str, str] = {
+    "PYTHONHASHSEED": "0",  # the order of sets is part of a run
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # cuBLAS repeats itself only with this
+    "HF_HUB_OFFLINE": "1",
+}
+"""Environment variables of every method's process, beside those that say how many threads it has.
+In the key from contract version 2 on."""
+
 
 @dataclass(frozen=True)
 class RunSpec:
@@ -43,6 +51,15 @@ class RunSpec:
     isolation: Isolation
     trial: int | None = None  # which tuning trial; None outside tuning
     contract: int = CONTRACT_VERSION  # by which version of the contract it was run
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables, name -> value, that the user let through to the method, and from contract
+    version 2 on also those that the harness sets."""
+    salt_sha256: str = ""  # of the salt of its seeds (`salt`); "" before contract version 2
+
+    @property
+    def let_through(self) -> dict[str, str]:
+        """The variables of its environment that the harness does not set to that value itself."""
+        return let_through(self.environment)
 
     @cached_property
     def key(self) -> str:
@@ -52,9 +69,12 @@ class RunSpec:
         out except for `inline`, which is for debugging and must never stand in for a real run: a
         sandbox takes away what a run must not use and changes no bit of one that does not use it,
         so that machines with and without one make the same rows. The level is in the record.
+        What later versions added counts where there is any, so that older keys stay.
         """
+        later = {"variables": dict(self.environment), "salt": self.salt_sha256}
         return digest(
             {
+                **{name: value for name, value in later.items() if value},
                 "contract": self.contract,
                 "scenario": [self.suite, self.scenario, self.scenario_version, self.scenario_hash],
                 "data": [self.side, self.data_fingerprint],
@@ -73,6 +93,11 @@ class RunSpec:
         """How progress lines and errors call this run."""
         what = f"trial {self.trial}" if self.trial is not None else self.phase
         return f"{self.method} on {self.suite}/{self.scenario}, {what}, seed {self.seed}"
+
+
+def let_through(environment: Mapping[str, str]) -> dict[str, str]:
+    """Of variables by name, those that the harness does not set to that value itself."""
+    return {name: v for name, v in environment.items() if SET_BY_HARNESS.get(name) != v}
 
 
 @dataclass(frozen=True)
@@ -207,6 +232,8 @@ class Record:
     weights_sha256: str | None = None
     selection: Selection | None = None  # evaluation under a tuning protocol
     failure: Failure | None = None
+    unhashed_modules: tuple[str, ...] = ()
+    """Modules that the method imported and its hash does not cover, as its process told them."""
 
     @property
     def key(self) -> str:

@@ -94,6 +94,8 @@ _FIELDS: list[tuple[str, pa.DataType, bool]] = [
     ("device", _TEXT, False),
     ("libraries", _TEXT, False),  # JSON
     ("contract", pa.int32(), True),  # its version; null: 1, before it was noted
+    ("environment", _TEXT, True),  # JSON; null: no variable that counts
+    ("salt_sha256", _TEXT, True),  # null: unsalted, as in contract version 1
     # what came of it
     ("status", _TEXT, False),
     ("failure_kind", _TEXT, True),
@@ -147,6 +149,7 @@ _FIELDS: list[tuple[str, pa.DataType, bool]] = [
     ("tuning_samples", _INT, True),
     # where and how it ran
     ("isolation", _TEXT, False),
+    ("unhashed_modules", pa.list_(_TEXT), False),
     ("host", _TEXT, False),
     ("cpu", _TEXT, False),
     ("platform", _TEXT, False),
@@ -164,7 +167,7 @@ SCHEMA = pa.schema(
 )
 BULKY = ("predictions", "outcomes", "failure_log")
 """Columns left out of the cache: read from the run's own file when they are wanted."""
-LATER = ("outcomes", "contract")
+LATER = ("outcomes", "contract", "environment", "salt_sha256", "unhashed_modules")
 """Columns that the first files had not: an older one is read as if they were empty."""
 
 
@@ -185,7 +188,7 @@ _SPEC = [f.name for f in dataclasses.fields(RunSpec)]
 _COST = [f.name for f in dataclasses.fields(Cost)]
 _MACHINE = [f.name for f in dataclasses.fields(Machine)]
 _MAPPINGS = ("metrics", "spent", "energy_components")
-_JSON = ("setting", "budget", "libraries")
+_JSON = ("setting", "budget", "libraries", "environment")
 
 
 def to_row(record: Record) -> dict[str, Any]:
@@ -195,6 +198,9 @@ def to_row(record: Record) -> dict[str, Any]:
     row |= {name: getattr(record.spec, name) for name in _SPEC}
     row |= {name: json.dumps(dict(row[name]), sort_keys=True) for name in _JSON}
     row["contract"] = None if record.spec.contract == 1 else record.spec.contract
+    row["environment"] = row["environment"] if record.spec.environment else None
+    row["salt_sha256"] = record.spec.salt_sha256 or None
+    row["unhashed_modules"] = [_valid(name) for name in record.unhashed_modules]
     row |= {name: getattr(record.machine, name) for name in _MACHINE}
     row |= {name: getattr(record.cost, name) for name in _COST}
     for name in ("tier", "budget_standard", "status", "metric", "metric_unit", "higher_is_better",
@@ -249,8 +255,9 @@ def row_digest(row: Mapping[str, Any]) -> str:
 def from_row(row: Mapping[str, Any]) -> Record:
     """The record behind one row, as `to_row` or a Parquet reader gives it."""
     spec = {name: row[name] for name in _SPEC}
-    spec |= {name: json.loads(row[name]) for name in _JSON}
+    spec |= {name: json.loads(row[name] or "{}") for name in _JSON}
     spec["contract"] = row["contract"] or 1
+    spec["salt_sha256"] = row["salt_sha256"] or ""
     mappings = {name: dict(pairs(row[name])) for name in _MAPPINGS}
     metrics = mappings.pop("metrics")
     cost = {name: row[name] for name in _COST} | mappings
@@ -284,6 +291,7 @@ def from_row(row: Mapping[str, Any]) -> Record:
         weights_sha256=row["weights_sha256"],
         selection=selection_from_json(row["selection"]) if row["selection"] else None,
         failure=failure,
+        unhashed_modules=tuple(row["unhashed_modules"] or ()),
     )
 
 

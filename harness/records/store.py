@@ -3,7 +3,8 @@
 Layout: `results/heldout.json` marks the folder as ours; `results/SUITE/SCENARIO/METHOD/KEY.parquet`
 are the runs, and `results/SUITE/SCENARIO/METHOD.parquet` those of them that were packed
 (`packing`), row for row as they were; `results/.cache/` may be deleted at any time; the files of
-`results/anchors/` and `results/methods/` are no records. Other Parquet files with our schema
+`results/anchors/` and `results/methods/` are no records, and beside them may lie what seeds are
+made from (`salt`). Other Parquet files with our schema
 anywhere in the folder are read too, so that results can be handed over as one file.
 """
 

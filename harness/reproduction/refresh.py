@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from harness.records.record import let_through
 from harness.registry import registry
 from harness.reproduction import reproduction
 from harness.reproduction.reported import Reported
@@ -21,16 +22,16 @@ from harness.study import Request
 
 COLUMNS = (
     *("suite", "scenario", "method", "tier", "phase", "protocol", "selection", "seed"),
-    *("budget_standard", "isolation", "device", "threads"),
+    *("budget_standard", "isolation", "device", "threads", "environment"),
 )
 
 
 def requests(table: pa.Table, suites: Sequence[str] = ()) -> Iterator[Request]:
     """One request per method, scenario and protocol of the records, in the order of their names.
 
-    Left out are runs with a setting or a budget given by hand, runs for debugging, and methods that
-    are not registered here. All methods of a scenario get the number of trials that one of them
-    had: one whose settings coincide has fewer runs to show for it.
+    Left out are runs with a setting, a budget or variables given by hand, runs for debugging, and
+    methods that are not registered here. All methods of a scenario get the number of trials that
+    one of them had: one whose settings coincide has fewer runs to show for it.
     """
     known = _known(table, suites)
     rows = table.filter(pc.field("budget_standard")).select(COLUMNS).to_pylist()
@@ -43,6 +44,7 @@ def requests(table: pa.Table, suites: Sequence[str] = ()) -> Iterator[Request]:
             row["phase"] == "evaluation"
             and row["protocol"] != "untuned"
             and row["isolation"] != "inline"
+            and not let_through(json.loads(row["environment"] or "{}"))
         ):
             names = "suite", "scenario", "method", "tier", "protocol", "device", "threads"
             seeds[tuple(row[name] for name in names)].add(row["seed"])

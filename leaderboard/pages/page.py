@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from leaderboard import formats, statistics
 from leaderboard.drawing import plot, reach
 from leaderboard.pages import links
-from leaderboard.standings.board import RANKED_PROTOCOL, Entry
+from leaderboard.standings.board import RANKED_PROTOCOL, UNHASHED, VARIABLES, Entry
 from leaderboard.standings.standings import Estimate, Row, ScenarioStanding, SuiteStanding
 
 
@@ -186,6 +186,12 @@ def badges(row: Row) -> tuple[Badge, ...]:
         found.append(Badge("own budget", "note", f"Not the scenario's budget: {budget}"))
     if entry.own_model and entry.runs:
         found.append(OWN_MODEL_BADGE)
+    if entry.apart == UNHASHED:
+        names = sorted({name for run in entry.runs for name in run.unhashed_modules})
+        listed = formats.prose(", ".join(names))
+        found.append(Badge(UNHASHED, "alert", f"Imported what its hash does not cover: {listed}"))
+    if entry.apart == VARIABLES:
+        found.append(Badge(VARIABLES, "note", "Its user told it environment variables."))
     if entry.bound and entry.runs:
         found.append(BOUND_BADGE)
     if 0 < len(entry.runs) < statistics.MINIMUM_SEEDS:
@@ -233,7 +239,7 @@ def command(scenario: str, entry: Entry) -> str:
     method, device = formats.name(entry.method), formats.name(runs[0].device) if runs else ""
     usual = entry.protocol in (RANKED_PROTOCOL, "conventional")
     whole = [run.seed for run in runs] == list(range(len(runs)))
-    if not (runs and usual and whole) or entry.debugging or entry.own_budget:
+    if not (runs and usual and whole) or entry.debugging or entry.own_budget or entry.apart:
         return ""
     if any(word.startswith("-") for word in (target, method, device)):
         return ""  # it would be taken for an option

@@ -23,12 +23,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from harness.records import schema
+from harness.records.record import let_through
 from leaderboard.statistics import MINIMUM_SEEDS
 
 RANKED_PROTOCOL = "heldout"
 BOUND = "bound"
 """Why a method is not ranked that has more than its rivals."""
 DEBUGGING_ISOLATION = "inline"
+UNHASHED, VARIABLES = "unhashed modules", "own variables"
+"""Why a run is not ranked that imported what its key does not cover, or was told environment
+variables of its user's."""
 
 Item = TypeVar("Item")
 Key = TypeVar("Key", bound=Any)
@@ -66,6 +70,8 @@ class Run:
     threads: int
     device: str
     libraries: str  # JSON, as stored
+    environment: str | None  # JSON, as stored
+    salt_sha256: str | None
     status: str
     failure_kind: str | None
     failure_reason: str | None
@@ -83,6 +89,7 @@ class Run:
     tuning_energy_provenance: str | None
     trials: int | None  # settings that its tuning tried
     isolation: str
+    unhashed_modules: tuple[str, ...]
     started_at: str
 
     @property
@@ -96,9 +103,17 @@ class Run:
         return self.problem.metric_floor if self.failed or self.score is None else self.score
 
     @property
-    def environment(self) -> tuple[str, int, str, str]:
+    def conditions(self) -> tuple[str, int, str, str, str, str]:
         """What else may change an outcome and must not be mixed in one mean."""
-        return self.setting, self.threads, self.device, self.libraries
+        told = self.environment or "", self.salt_sha256 or ""
+        return self.setting, self.threads, self.device, self.libraries, *told
+
+    @property
+    def apart(self) -> str:
+        """Why it stands in a line of its own, beside its budget and protocol; "" if it does not."""
+        if self.unhashed_modules:
+            return UNHASHED
+        return VARIABLES if let_through(json_object(self.environment or "")) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +124,7 @@ class Entry:
     protocol: str
     debugging: bool  # ran in the harness' own process, where labels are within reach
     own_budget: str  # the budget as JSON where it is not the scenario's own, else ""
+    apart: str = ""  # UNHASHED or VARIABLES, else ""
     runs: tuple[Run, ...] = ()  # current ones, by seed
     stale: int = 0
     superseded: int = 0
@@ -127,6 +143,8 @@ class Entry:
             return "debugging"
         if self.own_budget:
             return "own budget"
+        if self.apart:
+            return self.apart
         if len(self.runs) < MINIMUM_SEEDS:
             return f"fewer than {MINIMUM_SEEDS} seeds"
         if not all(math.isfinite(run.value) for run in self.runs):
@@ -181,9 +199,9 @@ class Board:
 
 
 _PROBLEM = [f.name for f in dataclasses.fields(Problem)]
-_OTHER = ("problem", "metrics", "trials")
+_OTHER = ("problem", "metrics", "trials", "unhashed_modules")
 _RUN = [f.name for f in dataclasses.fields(Run) if f.name not in _OTHER]
-_NAMES = [*_PROBLEM, *_RUN, "metrics"]
+_NAMES = [*_PROBLEM, *_RUN, "metrics", "unhashed_modules"]
 
 
 def read(
@@ -245,6 +263,7 @@ def _run(row: dict[str, Any]) -> Run:
         problem=Problem(**{name: row[name] for name in _PROBLEM}),
         metrics=tuple(sorted(schema.pairs(row["metrics"]))),
         trials=row["trials"],
+        unhashed_modules=tuple(row["unhashed_modules"] or ()),
         **{name: row[name] for name in _RUN},
     )
 
@@ -264,14 +283,15 @@ def _scenario(
     entries = [_entry(problem, group, own_models) for group in _group(runs, _line).values()]
     missing = set(methods) - {entry.method for entry in entries}
     entries += [Entry(method, RANKED_PROTOCOL, False, "") for method in missing]
-    entries.sort(key=lambda e: (e.method, e.protocol, e.debugging, e.own_budget))
+    entries.sort(key=lambda e: (e.method, e.protocol, e.debugging, e.own_budget, e.apart))
     return Scenario(suite, name, problem, tuple(entries))
 
 
-def _line(run: Run) -> tuple[str, str, bool, str]:
+def _line(run: Run) -> tuple[str, str, bool, str, str]:
     """What sets two lines of a table apart."""
     own_budget = "" if run.budget_standard else run.budget or "{}"
-    return run.method, run.protocol, run.isolation == DEBUGGING_ISOLATION, own_budget
+    debugging = run.isolation == DEBUGGING_ISOLATION
+    return run.method, run.protocol, debugging, own_budget, run.apart
 
 
 def _entry(
@@ -284,11 +304,11 @@ def _entry(
     current: dict[int, Run] = {}
     repeats: list[dict[int, Run]] = []
     if fresh:
-        environment = _newest(fresh, lambda run: run.environment)
-        current = _by_seed([run for run in fresh if run.environment == environment])
-        setting = environment[0]
-        others = _group((r for r in fresh if r.setting == setting), lambda run: run.environment)
-        repeats = [_by_seed(others[e]) for e in sorted(others) if e != environment]
+        conditions = _newest(fresh, lambda run: run.conditions)
+        current = _by_seed([run for run in fresh if run.conditions == conditions])
+        setting = conditions[0]
+        others = _group((r for r in fresh if r.setting == setting), lambda run: run.conditions)
+        repeats = [_by_seed(others[c]) for c in sorted(others) if c != conditions]
     return Entry(
         *_line(runs[0]),
         runs=tuple(current[seed] for seed in sorted(current)),

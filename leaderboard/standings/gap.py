@@ -107,6 +107,7 @@ def _usable(standing: ScenarioStanding, protocol: str) -> dict[str, Entry]:
         and entry.runs
         and not entry.debugging
         and not entry.own_budget
+        and not entry.apart
         and entry.unranked in ("", protocol)
         and len(entry.runs) >= statistics.MINIMUM_SEEDS
     }

@@ -16,7 +16,7 @@ from typing import Literal
 
 from leaderboard import statistics
 from leaderboard.standings.anchors import Anchor
-from leaderboard.standings.board import BOUND, RANKED_PROTOCOL
+from leaderboard.standings.board import BOUND, RANKED_PROTOCOL, Entry
 from leaderboard.standings.standings import (
     Energy,
     Estimate,
@@ -108,7 +108,8 @@ class Overall:
 
 
 Samples = dict[str, statistics.Sample]
-_Line = tuple[str, str, bool, bool]
+_Line = tuple[str, str, bool, str]
+"""Method, protocol, whether it is debugging, and why it stands apart beside that, else ""."""
 
 
 def of_suite(standing: SuiteStanding) -> Overall:
@@ -148,8 +149,8 @@ def of_suite(standing: SuiteStanding) -> Overall:
 
 
 def _eligible(line: _Line, rows: Mapping[str, Row]) -> bool:
-    _, protocol, debugging, own_budget = line
-    usual = protocol == RANKED_PROTOCOL and not debugging and not own_budget
+    _, protocol, debugging, apart = line
+    usual = protocol == RANKED_PROTOCOL and not debugging and not apart
     return usual and not _is_bound(rows)
 
 
@@ -169,9 +170,13 @@ def _rows(standing: SuiteStanding) -> dict[_Line, dict[str, Row]]:
         if scenario.anchor:
             for row in sorted(scenario.rows, key=lambda row: len(row.entry.runs)):
                 entry = row.entry
-                line = (entry.method, entry.protocol, entry.debugging, bool(entry.own_budget))
+                line = (entry.method, entry.protocol, entry.debugging, _apart(entry))
                 found[line][scenario.scenario.name] = row
     return found
+
+
+def _apart(entry: Entry) -> str:
+    return "own budget" if entry.own_budget else entry.apart
 
 
 def _samples(standing: SuiteStanding) -> dict[_Line, Samples]:
@@ -258,11 +263,11 @@ def _total(
 
 
 def _why(line: _Line, rows: Mapping[str, Row], names: Sequence[str], whole: bool) -> str:
-    _, protocol, debugging, own_budget = line
+    _, protocol, debugging, apart = line
     if protocol != RANKED_PROTOCOL:
         return protocol or "no protocol"
-    if debugging or own_budget:
-        return "debugging" if debugging else "own budget"
+    if debugging or apart:
+        return "debugging" if debugging else apart
     if not whole:
         return "incomplete" if names else "no scenario with frozen constants applies"
     return BOUND if _is_bound(rows) else ""

@@ -243,11 +243,12 @@ def _sample(entry: Entry, sign: float) -> statistics.Sample:
     )
 
 
-def _order(row: Row, sign: float) -> tuple[float, float, float, str, str, bool, str]:
+def _order(row: Row, sign: float) -> tuple[float | str, ...]:
     first, last = row.ranks or (math.inf, math.inf)
     score = -sign * row.score.mean if row.score else math.inf
     entry = row.entry
-    return (first, score, last, entry.method, entry.protocol, entry.debugging, entry.own_budget)
+    line = entry.method, entry.protocol, entry.debugging, entry.own_budget, entry.apart
+    return (first, score, last, *line)
 
 
 def _row(entry: Entry, ranks: tuple[int, int] | None) -> Row:

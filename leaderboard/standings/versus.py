@@ -73,7 +73,7 @@ _Pair = tuple[statistics.Sample, statistics.Sample]
 def _row(standing: ScenarioStanding, method: str) -> Row | None:
     rows = [r for r in standing.rows if r.method == method]
     usual = [r for r in rows if r.entry.protocol == RANKED_PROTOCOL and not r.entry.debugging]
-    return next((r for r in usual if not r.entry.own_budget), None)
+    return next((r for r in usual if not (r.entry.own_budget or r.entry.apart)), None)
 
 
 def _usable(row: Row | None) -> bool:

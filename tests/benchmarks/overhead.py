@@ -80,8 +80,10 @@ def main():
     import torch
     import torch._dynamo
 
-    from harness import protocol, seeds, study
+    from harness import protocol, study
     from harness.engines.local import LocalEngine
+    from harness.proctor.exam import Exam
+    from harness.records import salt
     from harness.records.store import Store
     from harness.registry import registry
 
@@ -103,8 +105,10 @@ def main():
             entries, _ = study.prepare(request, engine, store)
             (entry,) = entries
             spec = protocol.plan_evaluation(entry.study, None)[0]
-            stream = scenario.build("evaluation", spec.seed)
-            of_run = seeds.of_run(spec.suite, spec.scenario, spec.side, spec.seed)
+            exam = Exam.built(
+                scenario, spec.side, spec.seed, spec.contract, salt.of_run(store.root, spec)
+            )
+            stream, of_run = exam.stream, exam.run_seeds
             s = spec.setting
             sizes = s["lr"], s["batch_size"], s["buffer_size"], options.epochs
 

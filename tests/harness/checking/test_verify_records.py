@@ -47,7 +47,7 @@ def test_law_10_what_a_curve_notes_must_come_out_again_and_need_not_be_all(root,
     scenario = find_scenarios(CLASS, "core")[0]
     entry = registry.find_method(record.spec.method, "continual")
     changed = dataclasses.replace(record, curve=curve)
-    found = repeating.differing(changed, scenario, entry, engine)
+    found = repeating.differing(changed, scenario, entry, engine, root)
     assert found == (["curve"] if told else [])
 
 
@@ -56,7 +56,7 @@ def test_law_10_runs_that_cannot_be_built_here_are_not_doubted(root, engine):
     scenario = dataclasses.replace(find_scenarios(CLASS, "core")[0], build=lambda *_: 1 / 0)
     entry = registry.find_method("er", "continual")
     with pytest.raises(HeldoutError, match="division by zero"):
-        repeating.differing(record, scenario, entry, engine)
+        repeating.differing(record, scenario, entry, engine, root)
 
 
 def test_law_10_invented_predictions_are_found_by_repeating(root, engine):

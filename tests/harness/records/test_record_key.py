@@ -27,6 +27,8 @@ OTHER = {
     "device": "cuda",
     "libraries": {"numpy": "2.0.0", "torch": "2.13.1"},
     "contract": 2,
+    "environment": {"SCALE": "0.5"},
+    "salt_sha256": "33" * 32,
 }
 SETTINGS = st.dictionaries(
     st.sampled_from(["lr", "width", "name", "flag"]),

@@ -53,6 +53,7 @@ SPECS = built(
     isolation=st.just("process"),
     trial=maybe(SMALL),
     contract=st.integers(1, 9),
+    environment=st.dictionaries(TEXT, TEXT, max_size=2),
 )
 SELECTIONS = built(
     Selection,
@@ -133,7 +134,18 @@ RECORDS = st.builds(
     weights_sha256=maybe(TEXT),
     selection=maybe(SELECTIONS),
     failure=maybe(st.builds(Failure, TEXT, TEXT, TEXT)),
+    unhashed_modules=st.lists(TEXT, max_size=2).map(tuple),
 )
+
+
+LATER = {
+    "trial": 2,
+    "contract": 2,
+    "environment": {"SCALE": "0.5"},
+    "salt_sha256": "5a" * 32,
+    "unhashed_modules": ("helper",),
+}
+"""What an ordinary record leaves empty."""
 
 
 def through_parquet(rows):
@@ -182,7 +194,7 @@ def test_a_full_record_and_a_failed_one_survive_parquet(make_record):
 
 
 def test_every_column_is_filled(make_record):
-    ok = schema.to_row(make_record(trial=2, contract=2))
+    ok = schema.to_row(make_record(**LATER))
     failed = schema.to_row(make_record(failure=Failure("memory", "out of memory", "log")))
     assert list(ok) == schema.SCHEMA.names
     empty = [name for name in ok if ok[name] is None and failed[name] is None]
@@ -214,7 +226,7 @@ OTHER_VALUES = {
 @pytest.mark.parametrize("name", [n for n in schema.SCHEMA.names if n != "digest"])
 def test_law_4_a_change_of_any_column_changes_the_digest(make_record, name):
     failure = Failure("memory", "out of memory", "log")
-    row = schema.to_row(make_record(trial=2, contract=2, failure=failure))
+    row = schema.to_row(make_record(**LATER, failure=failure))
     kind = schema.SCHEMA.field(name).type
     value = not row[name] if pa.types.is_boolean(kind) else OTHER_VALUES.get(kind, [])
     assert value != row[name]

@@ -53,12 +53,24 @@ def test_the_command_line_takes_every_word_of_it(changes):
         runs("alpha", [0.8] * 3, protocol="untuned"),
         runs("alpha", [0.8] * 3, isolation="inline"),
         runs("alpha", [0.8] * 3, budget_standard=False, budget={"epochs": 9}),
+        runs("alpha", [0.8] * 3, environment={"SCALE": "2"}),
+        runs("alpha", [0.8] * 3, unhashed_modules=("helper",)),
         runs("alpha", [0.8] * 3, first_seed=2),
         [*runs("alpha", [0.8] * 3), record(0.8, seed=10**15)],
         runs("--results=/etc", [0.8] * 3),
         runs("alpha", [0.8] * 3, device="--help"),
     ],
-    ids=["by hand", "inline", "own budget", "other seeds", "a seed of 10^15", "option", "device"],
+    ids=[
+        "by hand",
+        "inline",
+        "own budget",
+        "variables",
+        "unhashed",
+        "other seeds",
+        "a seed of 10^15",
+        "option",
+        "device",
+    ],
 )
 def test_there_is_no_command_where_one_line_cannot_make_the_runs(records):
     assert typed(records) == ""

@@ -131,6 +131,11 @@ def test_badges_are_computed():
     assert "beta failed 1 of 3 3 stale" in texts
     own = runs("alpha", [0.5] * 3, budget_standard=False, budget={"epochs": 9})
     assert "own budget" in cells(render(own)["shapes.html"], "alpha")[1]
+    told = runs("alpha", [0.5] * 3, environment={"SCALE": "2"})
+    assert "own variables" in cells(render(told)["shapes.html"], "alpha")[1]
+    hidden = render(runs("alpha", [0.5] * 3, unhashed_modules=("<b>helper",)))["shapes.html"]
+    assert "unhashed modules" in cells(hidden, "alpha")[1]
+    assert "Imported what its hash does not cover: &lt;b&gt;helper" in hidden
     old = runs("alpha", [0.5] * 3, setting={"lr": 9}, started_at="2025-01-01T00:00:00Z")
     assert "3 superseded" in cells(render(SOME + old)["shapes.html"], "alpha")[1]
 

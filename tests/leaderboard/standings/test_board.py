@@ -5,6 +5,7 @@ from fake_records import COST, record, runs, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.records.record import SET_BY_HARNESS
 from leaderboard.standings import board
 from leaderboard.standings.standings import of_board
 
@@ -59,6 +60,9 @@ def test_other_phases_are_not_ranked_but_make_the_method_known():
         ({"protocol": "untuned"}, "untuned"),
         ({"isolation": "inline"}, "debugging"),
         ({"budget_standard": False, "budget": {"epochs": 9}}, "own budget"),
+        ({"unhashed_modules": ("helper",)}, "unhashed modules"),
+        ({"environment": {"SCALE": "2"}}, "own variables"),
+        ({"environment": {"PYTHONHASHSEED": "7"}}, "own variables"),
     ],
 )
 def test_what_is_listed_and_not_ranked(changes, why):
@@ -66,6 +70,22 @@ def test_what_is_listed_and_not_ranked(changes, why):
     assert [(r.method, r.ranks) for r in standing.ranked] == [("alpha", (1, 1)), ("beta", (2, 2))]
     assert next(r.score.mean for r in standing.ranked) == pytest.approx(0.81)
     assert [(r.method, r.why_unranked) for r in standing.unranked] == [("alpha", why)]
+
+
+def test_what_the_harness_sets_for_everybody_sets_no_row_apart():
+    told = runs("alpha", [0.99, 0.98, 0.97], environment=dict(SET_BY_HARNESS), contract=2)
+    standing = scenario(TWO + told)
+    assert [(r.method, r.why_unranked) for r in standing.rows] == [("alpha", ""), ("beta", "")]
+
+
+@pytest.mark.parametrize("change", [{"salt_sha256": "5a" * 32}, {"environment": {"SCALE": "2"}}])
+def test_runs_of_two_salts_or_variables_are_never_one_mean(change):
+    earlier = {"environment": {"SCALE": "1"}} if "environment" in change else {}
+    first = runs("alpha", [0.1, 0.11, 0.12], **earlier)
+    later = runs("alpha", [0.80, 0.81, 0.82], started_at="2026-02-01T00:00:00Z", **change)
+    (alpha,) = scenario(first + later).rows
+    assert alpha.score.mean == pytest.approx(0.81)
+    assert (len(alpha.entry.runs), alpha.entry.superseded) == (3, 3)
 
 
 def test_fewer_than_three_seeds_get_neither_rank_nor_interval():

@@ -107,6 +107,8 @@ def test_a_failed_run_counts_as_the_floor_and_the_scenario_says_so():
         ({"protocol": "untuned"}, "untuned"),
         ({"isolation": "inline"}, "debugging"),
         ({"budget_standard": False, "budget": {"epochs": 9}}, "own budget"),
+        ({"unhashed_modules": ("helper",)}, "unhashed modules"),
+        ({"environment": {"SCALE": "2"}}, "own variables"),
     ],
 )
 def test_lines_that_are_not_comparable_stand_below(changes, why):
