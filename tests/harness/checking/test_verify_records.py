@@ -155,6 +155,19 @@ def test_a_pack_with_a_row_less_or_a_row_changed_is_found(root, engine):
     assert "its score is 0.999" in doubts(root, engine)
 
 
+def test_records_from_before_a_column_are_as_they_were_written(root, engine):
+    """And held to every byte of it all the same."""
+    packing.pack(root)
+    pack = pack_of(root / CLASS / "er")
+    content = encoded(read_file(pack).drop_columns(["contract"]))
+    pack.write_bytes(content)
+    assert doubts(root, engine) == ""
+    version = range(*re.search(rb"arrow version ([\d.]+)", content).span(1))
+    for place in sorted({*range(len(content) - 400, len(content), 50)} - {*version}):
+        pack.write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
+        assert str(pack) in "\n".join(integrity.read(root)[1])
+
+
 def test_law_4_a_bit_flipped_anywhere_is_found(root, tmp_path):
     """Footer included, which the checksums of Parquet do not cover.
 
