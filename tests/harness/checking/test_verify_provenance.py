@@ -6,6 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 from forgery import CLASS, dated, doubts, forge, judged, rewrite, rows
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.checking import provenance
 from harness.checking.verification import verify
@@ -170,10 +172,19 @@ def test_more_runs_at_once_than_a_host_has_processors_are_found(make_record):
     )
 
 
-def test_runs_one_after_the_other_are_no_crowd(make_record):
+@given(
+    processors=st.integers(1, 4),
+    seconds=st.lists(st.floats(0.05, 20.0), min_size=1, max_size=60),
+)
+def test_what_so_many_processors_did_one_run_each_is_no_crowd(make_record, processors, seconds):
     """Starts are cut to whole seconds, so that short runs seem to overlap."""
-    runs = [at(make_record, int(0.4 * k), wall=0.4, cpu=0.4) for k in range(1000)]
-    assert together(runs, processors=1) == []
+    free = [0.0] * processors
+    runs = []
+    for length in seconds:
+        start = min(free)
+        free[free.index(start)] = start + length
+        runs.append(at(make_record, int(start), wall=length, cpu=length))
+    assert together(runs, processors) == []
 
 
 def test_dates_that_are_none_are_left_to_others():
