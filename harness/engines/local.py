@@ -31,7 +31,7 @@ from harness.metering import counters as hardware_counters
 from harness.metering import machine
 from harness.metering.counters import Counter, idle_watts
 from harness.metering.energy import HardwareModel, Probe, measured
-from harness.proctor import targets
+from harness.proctor import targets, untrained
 from harness.proctor.conversation import Conversation
 from harness.proctor.exam import Exam, Exams
 from harness.proctor.proctor import Outcome, examine
@@ -122,14 +122,17 @@ class LocalEngine:
             talk = Conversation(child, DESCRIBE_SECONDS)
             talk.doing = "its import"
             try:
-                told = talk.ask("describe", {"target": target}, kind="described", max_bytes=0).data
+                asked = {"target": target, "place": child.target(target)}
+                told = talk.ask("describe", asked, kind="described", max_bytes=0).data
                 check_description(told)
             except (RunFailure, ChannelError) as error:
+                told_of = child.folder.as_written(str(error))
                 raise HeldoutError(
-                    f"{target} could not be imported: {error}; try: python -c 'import ...' by hand"
+                    f"{target} could not be imported: {told_of}; try: python -c 'import ...' by "
+                    "hand"
                 ) from error
-            hinted = [sandbox.hinted(text, child.isolation) for text in told["errors"]]
-            return {**told, "errors": hinted}
+            errors = [child.folder.as_written(text) for text in told["errors"]]
+            return {**told, "errors": [sandbox.hinted(text, child.isolation) for text in errors]}
 
     def confine(self) -> None:
         """Make a sandbox that runs nothing; HeldoutError where it cannot be made."""
@@ -205,11 +208,8 @@ class LocalEngine:
         for job in jobs:
             notify(Event("started", job))
             exam = self._exams.get(job.scenario, job.spec.side, job.spec.seed)
-            process = InlineProcess()
             began = _now()
-            outcome = process.lead(
-                lambda p=process, e=exam, j=job: examine(j.spec, e, j.target, p)  # type: ignore[misc]
-            )
+            outcome = _inline(job, exam)
             outcome = replace(outcome, isolation="inline")
             record = self._record(job, outcome, began)
             store.put(record)
@@ -302,6 +302,7 @@ class LocalEngine:
 
     def _one_pass(self, job: Job, exam: Exam, apart: bool, **how: Any) -> Outcome:
         spec = job.spec
+        before = self._untrained(job, exam)
         memory = spec.budget["memory_bytes"] if spec.device == "cpu" else None
         code = (job.target, *exam.code)
         grants: dict[str, Any] = {
@@ -311,12 +312,29 @@ class LocalEngine:
             "processes": not job.scenario.window_seconds,  # the clock of costs sees one process
         }
         with self._supervisor.child(memory, spec.isolation, code, **grants) as child:
-            outcome = examine(spec, exam, job.target, child, **how)
+            outcome = examine(spec, exam, job.target, child, untrained=before, **how)
             outcome = replace(outcome, isolation=child.isolation)
+            written = child.folder.as_written
         if failure := outcome.failure:
-            reason = sandbox.hinted(failure.reason, outcome.isolation)
-            outcome = replace(outcome, failure=replace(failure, reason=reason))
+            reason = sandbox.hinted(written(failure.reason), outcome.isolation)
+            failure = replace(failure, reason=reason, log=written(failure.log))
+            outcome = replace(outcome, failure=failure)
         return outcome
+
+    def _untrained(self, job: Job, exam: Exam) -> tuple[float, ...] | None:
+        """Quality of the network before training; one process finds it for all runs of an exam."""
+        if not exam.scenario.untrained:
+            return None
+        with exam.lock:
+            known = exam.untrained.get(job.spec.device)
+            if known is None:
+                code = (*exam.code, exam.inference)
+                with self._supervisor.child(
+                    None, job.spec.isolation, code, exam.folders, job.spec.device
+                ) as child:
+                    known = untrained.judged(job.spec, exam, child)
+                exam.untrained[job.spec.device] = known
+            return known
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[Sequence[Counter]]:
@@ -366,6 +384,16 @@ class LocalEngine:
             selection=job.selection,
             failure=outcome.failure,
         )
+
+
+def _inline(job: Job, exam: Exam) -> Outcome:
+    """A run in our own process."""
+    before = None
+    if exam.scenario.untrained:
+        alone = InlineProcess()
+        before = alone.lead(lambda: untrained.judged(job.spec, exam, alone))
+    process = InlineProcess()
+    return process.lead(lambda: examine(job.spec, exam, job.target, process, untrained=before))
 
 
 def _now() -> str:
