@@ -19,7 +19,7 @@ from harness.cli import OK, SOME_FAILED, options
     type=click.IntRange(0),
     default=0,
     metavar="N",
-    help="Also do N runs again, drawn at random, and compare them bit for bit.",
+    help="Also do N runs again, failed ones first, the rest by lot, and compare them bit for bit.",
 )
 def command(suites: tuple[str, ...], results: Path, data: Path | None, repeat: int) -> int:
     """Check every record: checksums, keys, the protocol, staleness; and score it again.
