@@ -11,6 +11,7 @@ from dataclasses import replace
 from math import isclose
 
 from harness import protocol, seeds
+from harness.checking import provenance
 from harness.contract import Scenario, SideName
 from harness.errors import HeldoutError
 from harness.protocol import Study
@@ -48,6 +49,7 @@ def doubts(
         yield f"{label}: was judged with seeds of the tuning phase; delete these records"
         return
     yield from _seeds(group, label, scenario)
+    yield from provenance.of_group(group, by_key, label)
     if spec.phase != "evaluation" or spec.protocol == "untuned":
         if any(record.selection for record in group):
             yield f"{label}: carries a selection that its protocol does not make; delete it"
@@ -62,18 +64,22 @@ def doubts(
 
 
 def _seeds(group: Sequence[Record], label: str, scenario: Scenario | None) -> Iterator[str]:
-    """Seeds count from 0 without a gap, up to what was planned."""
+    """Seeds count from 0 without a gap, up to what was planned.
+
+    On the scenario's own budget that is never less than what it states: the plan is a column that
+    anyone can lower to a prefix that happens to look good.
+    """
     seen = {record.spec.seed for record in group}
     stated = [r.selection.evaluation_seeds for r in group if r.selection is not None]
     planned = max([seed for seed in stated if seed is not None] or [0])
-    if not planned and scenario is not None and group[0].spec.phase == "evaluation":
-        planned = scenario.seeds if group[0].budget_standard else 0
+    if scenario is not None and group[0].spec.phase == "evaluation" and group[0].budget_standard:
+        planned = max(planned, scenario.seeds)
     missing = sorted(set(range(max(planned, max(seen) + 1))) - seen)
     if missing:
-        names, count = ", ".join(map(str, missing)), len(missing) + len(seen)
+        count, verb = len(missing) + len(seen), "is" if len(missing) == 1 else "are"
         yield (
-            f"{label}: seed {names} is missing of {count}; a result may have been dropped: run "
-            f"{_command(group[0], count)}"
+            f"{label}: {provenance.seeds_of(missing)} of {count} {verb} missing; a result may have "
+            f"been dropped: run {_command(group[0], count)}"
         )
 
 
@@ -157,6 +163,12 @@ def unlike_the_rule(study: Study, selection: Selection) -> bool:
     except HeldoutError:
         return True
     return tuple(spec.key for spec in planned) != selection.tuning_keys
+
+
+def facts(records: Sequence[Record]) -> Iterator[str]:
+    """What is odd about results and can be so honestly; said, and no doubt."""
+    for group in groups(records):
+        yield from provenance.mixed_levels(group, _label(group[0]))
 
 
 def untrained_doubts(records: Sequence[Record]) -> Iterator[str]:

@@ -7,10 +7,12 @@ changed at one place contradicts itself at another. Who changes all of it alike 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
+from harness.checking.provenance import AHEAD
 from harness.contract import SideName, Tier
 from harness.engines import repetition
 from harness.proctor import overruns
@@ -18,7 +20,7 @@ from harness.records.record import Cost, Isolation, Phase, Protocol, Provenance,
 
 TOLERANCE = 1e-6  # relative: means are taken in another order
 CPU_SHARE, CPU_SECONDS = 0.02, 0.01  # two clocks of one process may differ by so much
-AHEAD = timedelta(days=2)  # clocks and time zones of other machines
+COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def contradictions(record: Record) -> Iterator[str]:
@@ -30,7 +32,7 @@ def contradictions(record: Record) -> Iterator[str]:
 
 
 def _words(record: Record) -> Iterator[str]:
-    """Columns that hold one of a few words, and when it was."""
+    """Columns that hold one of a few words, when it was, and of which source."""
     spec = record.spec
     for name, word, known in (
         ("status", record.status, Status),
@@ -43,13 +45,19 @@ def _words(record: Record) -> Iterator[str]:
     ):
         if word not in get_args(known):
             yield f"{word!r} is no {name}"
+    commit, dirty = record.machine.git_commit, record.machine.git_dirty
+    if commit is not None and COMMIT.fullmatch(commit) is None:
+        yield f"{commit[:50]!r} is no commit"
+    if (commit is None) != (dirty is None):
+        yield f"it names the commit {commit}, and says {dirty} of whether files differed from it"
     try:
         began = datetime.fromisoformat(record.started_at)
-        late = began.replace(tzinfo=began.tzinfo or UTC) > datetime.now(UTC) + AHEAD
     except ValueError:
         yield f"{record.started_at!r} is no time to begin at"
         return
-    if late:
+    if began.utcoffset() != timedelta(0):
+        yield f"it says that it began at {record.started_at}, which is not in UTC"
+    if began.replace(tzinfo=began.tzinfo or UTC) > datetime.now(UTC) + AHEAD:
         yield f"it says that it began at {record.started_at}, which is still to come"
 
 

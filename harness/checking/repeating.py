@@ -14,6 +14,7 @@ from harness.contract import Point, Scenario
 from harness.engines.facts import of_method
 from harness.engines.local import Job, LocalEngine
 from harness.errors import HeldoutError
+from harness.isolation import sandbox
 from harness.isolation.workfolder import WorkFolder
 from harness.metering import machine
 from harness.records import salt
@@ -21,22 +22,28 @@ from harness.records.record import Record
 from harness.records.store import Store
 from harness.registry.registry import MethodEntry
 
+OF_MACHINES = ("time-out", "killed", "memory", "budget")
+"""Kinds of failure in which clocks, neighbours and memory have a part: no two ends are the same."""
 TIMED = ("seconds", "joules")  # how measures end that are no two times the same
 
 
 def obstacle(record: Record, source_hash: str) -> str:
-    """Why a run cannot be repeated here so that its bits mean anything; "" if it can."""
+    """Why runs cannot be repeated here so that their bits mean anything; "" if they can."""
     spec, here, libraries = record.spec, machine.this_machine(), machine.libraries()
     if spec.method_hash != source_hash:
-        return "its method's source is another, or not here"
+        return f"the source of {spec.method} is another than theirs, or not here"
     if dict(spec.libraries) != libraries:
-        return f"it ran with {_versions(spec.libraries)}, not {_versions(libraries)}"
+        return f"they ran with {_versions(spec.libraries)}, not {_versions(libraries)}"
     if spec.device != "cpu":
-        return f"it ran on {spec.device}"
+        return f"they ran on {spec.device}"
     if record.machine.cpu != here.cpu:
-        return f"it ran on {record.machine.cpu}, not {here.cpu}"
+        return f"they ran on {record.machine.cpu}, not {here.cpu}"
+    if spec.isolation == "inline":
+        return "they ran inline, in the process that would judge them"
+    if spec.isolation == "sandbox" and sandbox.why_not():
+        return f"they ran in a sandbox, and here {sandbox.why_not()}"
     if others := [n for n, value in spec.let_through.items() if os.environ.get(n) != value]:
-        return f"the variable {min(others)} is not set here to what its method was told"
+        return f"the variable {min(others)} is not set here to what their method was told"
     return ""
 
 
@@ -59,8 +66,10 @@ def differing(
     if not report.records:
         raise HeldoutError("; ".join(report.errors))
     again = report.records[record.key]
+    if _by_machine(record) and _kind(record) == _kind(again):
+        return []
     compared = {
-        "status": (record.status, again.status),
+        _status(record, again): (_kind(record), _kind(again)),
         "predictions": (record.predictions, again.predictions),
         "outcomes": (record.outcomes, again.outcomes if record.outcomes else ()),
         "quality": (record.quality_matrix, again.quality_matrix),
@@ -71,6 +80,23 @@ def differing(
         "parameters": (record.parameters, again.parameters),
     }
     return [name for name, (before, now) in compared.items() if before != now]
+
+
+def _kind(record: Record) -> str:
+    return record.failure.kind if record.failure else record.status
+
+
+def _by_machine(record: Record) -> bool:
+    return _kind(record) in OF_MACHINES
+
+
+def _status(record: Record, again: Record) -> str:
+    """How a difference in how two runs ended is called."""
+    there, here = ("ok" if r.failure is None else f"failed by {_kind(r)}" for r in (record, again))
+    words = f"status ({there} there, {here} here"
+    if _by_machine(record) or _by_machine(again):
+        words += "; a machine's load and memory can do that, but its owner's word is no proof"
+    return f"{words})"
 
 
 def _samples(record: Record) -> tuple[int | None, int | None]:

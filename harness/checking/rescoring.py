@@ -107,6 +107,28 @@ def from_matrix(record: Record, scenario: Scenario) -> Iterator[str]:
         yield f"its score is {record.score}, but what it stores comes to {shown}"
 
 
+def untaught(record: Record, scenario: Scenario) -> Iterator[str]:
+    """A score above the untrained network's, of a run that counts nothing to have learned from."""
+    cost = record.cost
+    counted = (cost.samples_seen, cost.samples_read, *cost.spent.values())
+    if record.untrained_quality is None or record.score is None or any(counted):
+        return
+    untrained = np.array(record.untrained_quality)
+    nothing = np.tile(untrained, (len(record.quality_matrix), 1))
+    measures = dict(record.curve[-1].measures) if record.curve else {}
+    try:
+        found = scenario.metrics(Trace(nothing, untrained, record.curve, measures, cost.spent))
+        base = float(found[scenario.metric.name])
+    except Exception:  # said by `from_matrix`, of the same function
+        return
+    gain = record.score - base if scenario.metric.higher_is_better else base - record.score
+    if gain > TOLERANCE:
+        yield (
+            f"it scored {record.score:.6g}, its network before training {base:.6g}, and it counts "
+            "no sample and nothing spent: it learned from something that nobody counts"
+        )
+
+
 def _curve(record: Record, exam: Exam) -> Iterator[str]:
     """The last point of each experience repeats the matrix; nothing on a curve goes backwards."""
     steps, tests = len(exam.stream.steps), len(exam.stream.tests)

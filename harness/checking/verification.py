@@ -1,30 +1,41 @@
 """`bench verify` without a terminal: every check that needs nothing but records and scenarios.
 
-Files first (`integrity`), then the protocol (`compliance`), then scores (`rescoring`), and whether
-scenario and source are still those of today. What cannot be checked here is said, never passed.
+Files first (`integrity`), then the protocol (`compliance`), then scores (`rescoring`), then where
+and when (`provenance`), and whether scenario and source are still those of today. What cannot be
+checked here is said, never passed. Of the folder nothing but records is believed: no cache of its
+own is read.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+import os
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
 from harness import seeds
-from harness.checking import compliance, integrity, plausibility, repeating, rescoring
+from harness.checking import (
+    compliance,
+    integrity,
+    plausibility,
+    provenance,
+    repeating,
+    rescoring,
+)
 from harness.checking.integrity import Held
 from harness.contract import Scenario, SideName
 from harness.engines.facts import MethodFacts, of_method
 from harness.engines.local import LocalEngine
 from harness.errors import HeldoutError
 from harness.fingerprint import of_source
+from harness.isolation.workfolder import WorkFolder
+from harness.metering import machine
 from harness.proctor.exam import Exam
 from harness.protocol import Study
 from harness.records import salt
 from harness.records.record import Record
-from harness.records.store import CACHE
 from harness.registry import registry
 from harness.study import content_hash, limits
 
@@ -41,6 +52,7 @@ class Verdict:
     doubts: Sequence[str]  # a sentence each
     unchecked: Sequence[str]  # what could not be looked at here, and why
     repeated: int = 0  # runs done again
+    facts: Sequence[str] = ()  # what is odd and can be so honestly
 
 
 def verify(
@@ -53,7 +65,8 @@ def verify(
 ) -> Verdict:
     """Look at every record of a folder, or at those of some suites.
 
-    `repeat` runs, drawn by `rng` among those that this machine can repeat, are done again.
+    `repeat` runs, drawn by `rng` among those that this machine can repeat, are done again, failed
+    ones first; how many it cannot repeat, and why, is a doubt.
     """
     held, doubts = integrity.read(root, suites)
     if suites:
@@ -62,15 +75,18 @@ def verify(
     by_place: dict[Place, list[Held]] = defaultdict(list)
     for one in held:
         by_place[one.record.spec.suite, one.record.spec.scenario].append(one)
-    inspection = _Inspection(engine, root)
+    commits = machine.commit_times(_commits(records))
     doubts += compliance.untrained_doubts(records)
     doubts += plausibility.rates(records)
+    doubts += provenance.doubts(records, machine.this_machine(), os.cpu_count() or 1, commits)
     by_key = {record.key: record for record in records}
-    for place, those in sorted(by_place.items()):
-        notify("/".join(place))
-        inspection.look(place, those, by_key)
-    if repeat:
-        inspection.repeat(held, repeat, rng or Random(), notify)
+    with WorkFolder() as cache:
+        inspection = _Inspection(engine, cache)
+        for place, those in sorted(by_place.items()):
+            notify("/".join(place))
+            inspection.look(place, those, by_key)
+        if repeat:
+            inspection.repeat(held, repeat, rng or Random(), notify)
     return Verdict(
         len(held),
         inspection.rescored,
@@ -78,19 +94,22 @@ def verify(
         [*doubts, *inspection.doubts],
         inspection.unchecked,
         inspection.repeated,
+        [*compliance.facts(records), *provenance.facts(records, commits), *_failures(held, repeat)],
     )
 
 
 class _Inspection:
     """What was found so far."""
 
-    def __init__(self, engine: LocalEngine, root: Path) -> None:
-        self._engine, self._root = engine, root
+    def __init__(self, engine: LocalEngine, cache: Path) -> None:
+        self._engine, self._cache = engine, cache
         self.rescored = self.unscored = self.repeated = 0
         self.doubts: list[str] = []
         self.unchecked: list[str] = []
         self._methods: dict[tuple[str, str], tuple[str, registry.MethodEntry | None]] = {}
         self._facts: dict[str, MethodFacts | None] = {}
+        self._stale: set[str] = set()  # keys of runs of another scenario or other data than today's
+        self._absent: dict[Place, str] = {}  # why a scenario is not here
 
     def look(self, place: Place, held: Sequence[Held], by_key: Mapping[str, Record]) -> None:
         """Check the records of one scenario."""
@@ -113,6 +132,7 @@ class _Inspection:
     def _cannot(self, place: Place, records: Sequence[Record], reason: str) -> None:
         count = sum(_is_judged(record) for record in records)
         self.unscored += count
+        self._absent[place] = reason
         self.unchecked.append(f"{'/'.join(place)}: {count} runs are not rescored: {reason}")
 
     def _rescore(self, place: Place, held: Sequence[Held], scenario: Scenario) -> bool:
@@ -124,6 +144,7 @@ class _Inspection:
             if (one.record.spec.scenario_version, one.record.spec.scenario_hash)
             == (scenario.version, stated)
         ]
+        self._stale |= {one.record.key for one in held if one not in now}
         if len(now) < len(held):
             self.unscored += sum(_is_judged(one.record) for one in held if one not in now)
             self.doubts.append(
@@ -134,6 +155,11 @@ class _Inspection:
             self._book(one, [*_misstated(one.record, scenario)])
             if one.record.status == "ok":
                 self._book(one, [*rescoring.from_matrix(one.record, scenario)])
+                self.doubts += [
+                    f"{one.name}: {clause}; read its method's source, or delete {one.path} and "
+                    "repeat its run"
+                    for clause in rescoring.untaught(one.record, scenario)
+                ]
         try:
             prints = {
                 side: scenario.fingerprint(side)
@@ -144,6 +170,7 @@ class _Inspection:
         except Exception as error:  # data that is not here, a library, a suite's own code
             self._cannot(place, [one.record for one in now], _sentence(error))
             return False
+        self._stale |= {one.record.key for one in old}
         if old:
             self.unscored += sum(_is_judged(one.record) for one in old)
             self.doubts.append(
@@ -199,22 +226,27 @@ class _Inspection:
     def repeat(
         self, held: Sequence[Held], count: int, rng: Random, notify: Callable[[str], None]
     ) -> None:
-        """Do some runs again, of any phase."""
+        """Do some runs again, of any phase; failed ones first, which cost a rival its rank."""
+        unable: Counter[str] = Counter()
         able = []
-        obstacles: set[str] = set()
         for one in held:
-            reason = repeating.obstacle(one.record, self._method(one.record)[0])
-            able += [] if reason else [one]
-            obstacles |= {reason}
-        for one in rng.sample(able, min(count, len(able))):
+            if reason := self._obstacle(one.record):
+                unable[reason] += 1
+            else:
+                able.append(one)
+        drawn = rng.sample(able, len(able))
+        drawn.sort(key=lambda one: one.record.status == "ok")  # stable: by lot within each
+        for one in drawn:
+            if self.repeated == count:
+                break
             spec, (_, entry) = one.record.spec, self._method(one.record)
             notify(f"repeating {one.name}")
             try:
                 scenario = registry.scenarios(spec.suite)[spec.scenario]
                 assert entry is not None
                 wrong = repeating.differing(one.record, scenario, entry, self._engine, self._root)
-            except (HeldoutError, KeyError) as error:
-                self.unchecked.append(f"{one.name}: cannot be repeated: {error}")
+            except HeldoutError as error:
+                unable[str(error)] += 1
                 continue
             self.repeated += 1
             if wrong:
@@ -222,9 +254,29 @@ class _Inspection:
                     f"{one.name}: done again, it differs in {', '.join(wrong)}; {one.path} holds "
                     f"what its method did not do: {integrity.REPEAT}"
                 )
-        if len(able) < count:
-            reasons = "; ".join(sorted(obstacles - {""})) or "there are no more"
-            self.unchecked.append(f"only {len(able)} runs could be repeated here: {reasons}")
+        self.doubts += [
+            f"{number} of {len(held)} records cannot be held to a repetition here: {reason}; "
+            "verify them where they can be, or delete them and repeat their runs here"
+            for reason, number in sorted(unable.items())
+        ]
+        failed = sum(one.record.status != "ok" for one in able)
+        if self.repeated < count:
+            reasons = "; ".join(sorted(unable)) or "there are no more"
+            self.unchecked.append(f"only {self.repeated} runs could be repeated here: {reasons}")
+        elif count <= failed < len(able):
+            self.unchecked.append(
+                f"{failed} runs failed, and those are repeated first: no finished run was; type "
+                f"--repeat {failed + count}"
+            )
+
+    def _obstacle(self, record: Record) -> str:
+        """Why a run cannot be repeated here; "" if it can, as far as that is known before."""
+        spec = record.spec
+        if absent := self._absent.get((spec.suite, spec.scenario)):
+            return f"{spec.suite}/{spec.scenario} is not here: {absent}"
+        if record.key in self._stale:
+            return f"{spec.suite}/{spec.scenario} or its data have changed since"
+        return repeating.obstacle(record, self._method(record)[0])
 
     # --- the method -----------------------------------------------------------------------------
 
@@ -275,7 +327,7 @@ class _Inspection:
         tried = [by_key[key].spec for key in selection.tuning_keys if key in by_key]
         if len(tried) < len(selection.tuning_keys) or tried[0].side != side:
             return  # said already
-        facts = self._known(entry, now)
+        facts = self._known(entry)
         if facts is None:
             return
         study = Study(
@@ -296,14 +348,28 @@ class _Inspection:
                 "(law 2); delete these records and tune again"
             )
 
-    def _known(self, entry: registry.MethodEntry, source_hash: str) -> MethodFacts | None:
-        if source_hash not in self._facts:
+    def _known(self, entry: registry.MethodEntry) -> MethodFacts | None:
+        """What a method declares, asked of itself once; None where it does not say."""
+        if entry.target not in self._facts:
             try:
-                self._facts[source_hash] = of_method(entry, self._engine, self._root / CACHE)
+                self._facts[entry.target] = of_method(entry, self._engine, self._cache)
             except HeldoutError as error:
-                self._facts[source_hash] = None
+                self._facts[entry.target] = None
                 self.unchecked.append(f"{entry.name}: its space is not known here: {error}")
-        return self._facts[source_hash]
+        return self._facts[entry.target]
+
+
+def _failures(held: Sequence[Held], repeat: int) -> Iterator[str]:
+    """That runs failed by their own word, where nobody looked."""
+    failed = sum(one.record.status != "ok" for one in held)
+    if failed and not repeat:
+        yield f"{failed} runs say that they failed; whether they do is seen by --repeat {failed}"
+
+
+def _commits(records: Sequence[Record]) -> set[str]:
+    """The commits that records name, where they are such."""
+    named = {record.machine.git_commit or "" for record in records}
+    return {commit for commit in named if plausibility.COMMIT.fullmatch(commit)}
 
 
 def _is_judged(record: Record) -> bool:

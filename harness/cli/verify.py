@@ -19,15 +19,17 @@ from harness.cli import OK, SOME_FAILED, options
     type=click.IntRange(0),
     default=0,
     metavar="N",
-    help="Also do N runs again, drawn at random, and compare them bit for bit.",
+    help="Also do N runs again, failed ones first, the rest by lot, and compare them bit for bit.",
 )
 def command(suites: tuple[str, ...], results: Path, data: Path | None, repeat: int) -> int:
     """Check every record: checksums, keys, the protocol, staleness; and score it again.
 
     Scores are computed again from the stored predictions by the scenarios themselves. That finds
     figures that do not belong to their predictions; predictions that no method gave are found by
-    --repeat. Every doubt is a sentence with what to do. Exit code 0: every record is sound, 1:
-    there are doubts, or runs that cannot be scored again here.
+    --repeat, which takes failed runs first and doubts every run that it cannot repeat here.
+    Methods are asked anew what they declare: no cache in the folder is read. Every doubt is a
+    sentence with what to do; a note is odd, and can be so honestly. Exit code 0: every record is
+    sound, 1: there are doubts, or runs that cannot be scored again here.
 
     \b
     Example:
@@ -55,11 +57,14 @@ def command(suites: tuple[str, ...], results: Path, data: Path | None, repeat: i
         verdict = verify(
             results, engine, suites, lambda what: click.echo(what, err=True), repeat, SystemRandom()
         )
-    doubts = [*verdict.doubts, *anchors.doubts(results, read_table(results)[0], suites)]
+    table, _ = read_table(results, cached=False)
+    doubts = [*verdict.doubts, *anchors.doubts(results, table, suites)]
     for text in doubts:
         click.echo(f"doubt: {text}")
     for text in verdict.unchecked:
         click.echo(f"not checked: {text}")
+    for text in verdict.facts:
+        click.echo(f"note: {text}")
     repeated = f", {verdict.repeated} done again" if repeat else ""
     unscored = f", {verdict.unscored} not" if verdict.unscored else ""
     click.echo(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import socket
 import subprocess
+from collections.abc import Collection
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -65,6 +66,22 @@ def _git() -> tuple[str | None, bool | None]:
     except (OSError, subprocess.SubprocessError):
         return None, None
     return commit, dirty
+
+
+def commit_times(commits: Collection[str]) -> dict[str, float]:
+    """When those of some commits were made that our checkout holds, in seconds since 1970.
+
+    `commits` are hexadecimal digits only; none of them is known where we run from no checkout.
+    """
+    root = Path(__file__).resolve().parents[2]
+    if not commits or not (root / ".git").exists():
+        return {}
+    asked = ("log", "--no-walk=unsorted", "--ignore-missing", "--format=%H %ct")
+    try:
+        lines = _run(root, *asked, *sorted(commits), "--").splitlines()
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    return {commit: float(seconds) for commit, seconds in map(str.split, lines)}
 
 
 def _run(root: Path, *arguments: str) -> str:

@@ -35,16 +35,17 @@ def _no_folder(root: Path) -> HeldoutError:
     return HeldoutError(f"there is no results folder {root}; make one with: bench run SUITE METHOD")
 
 
-def read_table(root: Path) -> tuple[pa.Table, list[Damage]]:
+def read_table(root: Path, *, cached: bool = True) -> tuple[pa.Table, list[Damage]]:
     """All records of a results folder without their bulky columns, and the files that failed.
 
-    Read through the cache, which holds what was read before and is brought up to date by the way.
-    A run that occurs in several files counts once. Rows come in the order of their keys.
+    Read through the cache, which holds what was read before and is brought up to date by the way;
+    without it (`cached=False`) by those who judge the folder and believe nothing in it. A run that
+    occurs in several files counts once. Rows come in the order of their keys.
     """
     if not root.is_dir():
         raise _no_folder(root)
     files = dict(_files(root))
-    known, rows = _load_cache(root, files)
+    known, rows = _load_cache(root, files) if cached else ({}, _cache_schema().empty_table())
     fresh, damaged = [], []
     for name in sorted(files.keys() - known.keys()):
         path = root / name
@@ -58,7 +59,8 @@ def read_table(root: Path) -> tuple[pa.Table, list[Damage]]:
         fresh.append((name, _slim(table)))
     if fresh:
         rows = _merge(rows, fresh)
-        _save_cache(root, rows, files)
+        if cached:
+            _save_cache(root, rows, files)
     return _distinct(rows), damaged
 
 

@@ -1,14 +1,20 @@
 """`bench verify`: an honest study passes; every way of dressing one up is found. Law 7."""
 
 import dataclasses
+import json
+import shutil
 
 import pytest
-from forgery import CLASS, doubts, forge, judged, refile, rows, tried
+from forgery import CLASS, doubts, forge, judged, refile, rewrite, rows, tried, with_setting
 
-from harness.checking import plausibility
+from harness import study
+from harness.checking import plausibility, rescoring
 from harness.checking.verification import verify
+from harness.engines import facts
 from harness.records import schema
-from harness.records.store import Store
+from harness.records.store import CACHE, Store
+from harness.registry import registry
+from harness.registry.registry import find_scenarios
 
 
 def test_law_7_an_honest_study_has_no_doubts(honest, engine):
@@ -36,6 +42,16 @@ def test_the_command_lists_doubts(root, bench_here):
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("doubt: ")]
     assert "its score is 0.99" in line
     assert "delete it and repeat its run" in line
+
+
+@pytest.fixture(scope="module")
+def ranked(engine, tmp_path_factory):
+    """A study on the scenario's own budget with the seeds that it states."""
+    root = tmp_path_factory.mktemp("ranked") / "results"
+    summary = study.run(study.Request(CLASS, ("er",), trials=1), engine, Store.open(root))
+    assert not summary.failed
+    shutil.rmtree(root / CACHE)
+    return root
 
 
 # --- figures -------------------------------------------------------------------------------------
@@ -170,9 +186,18 @@ def test_law_8_waiting_is_what_the_times_say(genuine):
         ({"started_at": "yesterday"}, "is no time to begin at"),
         ({"started_at": "2999-01-01T00:00:00+00:00"}, "is still to come"),
         ({"started_at": "2999-01-01"}, "is still to come"),
+        ({"started_at": "2026-01-02T03:04:05"}, "which is not in UTC"),
+        ({"started_at": "2026-01-02T03:04:05+02:00"}, "which is not in UTC"),
+        ({"git_commit": "c0ffee", "git_dirty": False}, "'c0ffee' is no commit"),
+        ({"git_commit": "0" * 39 + "G", "git_dirty": False}, "is no commit"),
+        ({"git_commit": None, "git_dirty": False}, "it names the commit None, and says False"),
+        ({"git_commit": "0" * 40, "git_dirty": None}, "and says None of whether files differed"),
     ],
 )
 def test_words_and_times_that_no_run_writes_are_found(change, words, genuine):
+    of_machine = {name: value for name, value in change.items() if name.startswith("git_")}
+    machine = dataclasses.replace(genuine.machine, **of_machine)
+    change = {"machine": machine} | {n: v for n, v in change.items() if n not in of_machine}
     forged = dataclasses.replace(genuine, **change)
     assert words in "; ".join(plausibility.contradictions(forged))
 
@@ -203,6 +228,49 @@ def test_points_that_nobody_looked_at_are_found(root, engine):
     (path, row), *_ = judged(root)
     forge(path, row | {"curve": [row["curve"][0], *row["curve"]]})
     assert "its curve has 6 points; it was looked at less often" in doubts(root, engine)
+
+
+def nothing_counted(row):
+    curve = [point | {"samples_seen": 0} for point in row["curve"]]
+    return row | {"samples_seen": 0, "samples_read": 0, "spent": [], "curve": curve}
+
+
+def test_a_score_above_the_untrained_network_without_a_sample_is_found(root, engine):
+    """What a method did not count, it may have been told: the answers, or a trained network."""
+    (path, row), *_ = judged(root)
+    forge(path, nothing_counted(row))
+    (found,) = verify(root, engine).doubts
+    assert f"it scored {row['score']:.6g}, its network before training" in found
+    assert "it counts no sample and nothing spent" in found
+
+
+@pytest.mark.parametrize(
+    ("cost", "better", "change", "found"),
+    [
+        ({}, True, 0.1, True),
+        ({}, True, 0.0, False),  # who does nothing
+        ({}, True, -0.1, False),
+        ({}, False, 0.1, False),
+        ({}, False, -0.1, True),
+        ({"samples_seen": None, "samples_read": None}, True, 0.1, True),
+        ({"samples_read": 1}, True, 0.1, False),
+        ({"spent": {"predict_generated_tokens": 5}}, True, 0.1, False),  # who only asks again
+    ],
+)
+def test_what_counts_as_having_learned_from_nothing(cost, better, change, found, genuine):
+    (scenario,) = find_scenarios(CLASS, "core")
+    metric = dataclasses.replace(scenario.metric, higher_is_better=better)
+    scenario = dataclasses.replace(scenario, metric=metric)
+    none = {"samples_seen": 0, "samples_read": 0, "spent": {}}
+    record = dataclasses.replace(
+        genuine,
+        cost=dataclasses.replace(genuine.cost, **{**none, **cost}),
+        score=sum(genuine.untrained_quality) / 5 + change,
+    )
+    assert bool([*rescoring.untaught(record, scenario)]) is found
+    assert [
+        *rescoring.untaught(dataclasses.replace(record, untrained_quality=None), scenario)
+    ] == []
 
 
 # --- predictions ---------------------------------------------------------------------------------
@@ -250,9 +318,38 @@ def test_law_1_a_dropped_bad_seed_is_found(root, engine, seed):
     """The last one too: the selection says how many were planned."""
     judged(root)[seed][0].unlink()
     found = doubts(root, engine)
-    assert f"er on {CLASS}, evaluation: seed {seed} is missing of 3" in found
+    assert f"er on {CLASS}, evaluation: seed {seed} of 3 is missing" in found
     assert f"bench run {CLASS} er --budget epochs=1 " in found
     assert "--budget memory_bytes=4294967296 --trials 2 --seeds 3" in found
+
+
+@pytest.mark.parametrize(
+    ("kept", "words"),
+    [
+        ((0, 1, 2), "seeds 3 and 4 of 5 are missing"),
+        ((0, 1, 2, 3), "seed 4 of 5 is missing"),
+        ((0, 2, 4), "seeds 1 and 3 of 5 are missing"),
+        ((2,), "seeds 0, 1, 3 and 4 of 5 are missing"),
+    ],
+    ids=["prefix", "one less", "subset", "best"],
+)
+def test_law_1_the_best_seeds_are_found_whatever_the_selection_says(
+    kept, words, ranked, tmp_path, engine
+):
+    """On the scenario's own budget its number of seeds counts, not the one that was written."""
+    root = tmp_path / "results"
+    shutil.copytree(ranked, root)
+    assert doubts(root, engine) == ""
+    for path, row in judged(root):
+        if row["seed"] not in kept:
+            path.unlink()
+            continue
+        record = schema.from_row(row)
+        fewer = dataclasses.replace(record.selection, evaluation_seeds=len(kept))
+        forge(path, schema.to_row(dataclasses.replace(record, selection=fewer)))
+    (found,) = verify(root, engine).doubts
+    assert words in found
+    assert found.endswith("er --trials 1 --seeds 5")
 
 
 def test_law_2_a_removed_tuning_run_is_found(root, engine):
@@ -305,27 +402,26 @@ def test_law_2_fewer_trials_than_the_selection_says_are_found(root, engine):
 
 def test_law_2_trials_beside_the_rule_are_found(root, engine):
     """A setting of the forger's own, tried and judged, with everything else in order."""
-    runs = [(p, schema.from_row(r)) for p, r in tried(root)]
     chosen = schema.from_row(judged(root)[0][1]).selection
-    setting = {**chosen.setting, "lr": 0.0123}
-    by_key = {}
-    for path, record in runs:
-        path.unlink()
-        if record.spec.setting == chosen.setting:
-            record = dataclasses.replace(
-                record, spec=dataclasses.replace(record.spec, setting=setting)
-            )
-        by_key[record.key] = record
-        Store(root).put(record)
-    for path, row in judged(root):
-        record = schema.from_row(row)
-        path.unlink()
-        selection = dataclasses.replace(chosen, setting=setting, tuning_keys=tuple(by_key))
-        spec = dataclasses.replace(record.spec, setting=setting)
-        Store(root).put(dataclasses.replace(record, spec=spec, selection=selection))
+    rewrite(root, with_setting("lr", 0.0123, chosen.setting))
     found = verify(root, engine).doubts
     assert len(found) == 1
     assert "not the points that the rule gives every method" in found[0]
+
+
+def test_law_2_a_poisoned_cache_of_what_methods_declare_lets_no_foreign_trial_pass(root, engine):
+    """The folder brings along what its methods are said to declare: 25 times the memory."""
+    entry = registry.find_method("er", "continual")
+    assert facts.of_method(entry, engine, root / CACHE).defaults["buffer_size"] == 200
+    (kept,) = (root / CACHE).glob("method-*.json")
+    told = json.loads(kept.read_text())
+    told["fields"]["buffer_size"][1] = 5000
+    kept.write_text(json.dumps(told))
+    assert facts.of_method(entry, engine, root / CACHE).defaults["buffer_size"] == 5000
+    rewrite(root, with_setting("buffer_size", 5000))
+    (found,) = verify(root, engine).doubts
+    assert "not the points that the rule gives every method" in found
+    assert [path.name for path in (root / CACHE).iterdir()] == [kept.name]
 
 
 def test_law_1_seeds_of_tuning_do_not_judge(root, engine):

@@ -7,6 +7,8 @@ from random import Random
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from forgery import CLASS, doubts, forge, judged, refile, rows, tried
 
@@ -16,9 +18,11 @@ from harness.checking.verification import verify
 from harness.contract import Trace
 from harness.errors import HeldoutError
 from harness.records import packing, schema
-from harness.records.store import Store, encoded, pack_of, read_file
+from harness.records.reading import read_table
+from harness.records.store import CACHE, Store, encoded, pack_of, read_file
 from harness.registry import registry
 from harness.registry.registry import find_scenarios
+from leaderboard.standings import anchors
 
 # --- done again ----------------------------------------------------------------------------------
 
@@ -92,12 +96,99 @@ def test_law_10_invented_predictions_are_found_by_repeating(root, engine):
     assert "only 1 runs could be repeated here" in again.unchecked[0]
 
 
-def test_runs_of_another_machine_are_not_repeated(root, engine):
-    for path, row in rows(root):
-        forge(path, row | {"cpu": "Abacus 2"})
+def test_law_10_a_renamed_processor_makes_no_invented_row_immune(root, engine):
+    invented = {"quality_matrix": [[1.0] * 5] * 5}
+    for path, row in judged(root):
+        forge(path, row | {"cpu": "Abacus 2"} | invented)
+    verdict = verify(root, engine, repeat=14, rng=Random(1))
+    assert verdict.repeated == 11
+    (doubt,) = [text for text in verdict.doubts if "held to a repetition" in text]
+    assert doubt.startswith("3 of 14 records cannot be held to a repetition here: they ran on ")
+    assert "Abacus 2, not " in doubt
+    assert "only 11 runs could be repeated here: they ran on Abacus 2" in verdict.unchecked[0]
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ({"method_hash": "0" * 64}, "the source of er is another than theirs"),
+        ({"libraries": {"torch": "0.1"}}, "they ran with torch 0.1, not "),
+        ({"device": "cuda"}, "they ran on cuda"),
+        ({"isolation": "inline"}, "they ran inline"),
+        ({"scenario_hash": "0" * 64}, "or its data have changed since"),
+        ({"data_fingerprint": "0" * 64}, "or its data have changed since"),
+        ({"scenario": "split-nothing"}, "split-nothing is not here: there is no such scenario"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_law_10_what_cannot_be_repeated_is_counted_by_reason(spec, words, root, engine):
+    """One row each of two reasons; nobody's rows are passed over in silence."""
+    runs = judged(root)
+    for path, row in runs[:2]:
+        record = schema.from_row(row)
+        changed = dataclasses.replace(record.spec, **spec)
+        path.unlink()
+        level = changed.isolation if "isolation" in spec else record.isolation
+        Store(root).put(dataclasses.replace(record, spec=changed, isolation=level))
+    forge(runs[2][0], runs[2][1] | {"cpu": "Abacus 2"})
     verdict = verify(root, engine, repeat=1, rng=Random(1))
-    assert verdict.repeated == 0
-    assert "it ran on Abacus 2, not " in verdict.unchecked[0]
+    told = [text for text in verdict.doubts if "held to a repetition" in text]
+    assert [text[:15] for text in sorted(told)] == ["1 of 14 records", "2 of 14 records"]
+    assert words in sorted(told)[1]
+    assert verdict.repeated == 1
+
+
+@pytest.mark.parametrize("kind", ["exception", "time-out", "killed", "memory"])
+def test_law_10_a_rivals_runs_turned_into_failures_are_found(kind, root, engine):
+    """Before any other is repeated; that a machine can fail so is said, and no excuse."""
+    blank = {
+        "status": "failed", "score": None, "metrics": [], "quality_matrix": [], "curve": [],
+        "predictions": [], "outcomes": [], "weights_sha256": None,
+        "failure_kind": kind, "failure_reason": "learn ended early", "failure_log": "",
+    }  # fmt: skip
+    for path, row in judged(root, "finetune"):
+        forge(path, row | blank)
+    assert doubts(root, engine) == ""
+    verdict = verify(root, engine, repeat=2, rng=Random(1))
+    assert (len(verdict.doubts), verdict.repeated) == (2, 2)
+    for doubt in verdict.doubts:
+        assert doubt.startswith(f"finetune on {CLASS}, evaluation")
+        assert f"it differs in status (failed by {kind} there, ok here" in doubt
+        assert ("its owner's word is no proof" in doubt) is (kind != "exception")
+    (left,) = verdict.unchecked
+    assert left.startswith("3 runs failed, and those are repeated first: no finished run was;")
+    assert left.endswith("--repeat 5")
+
+
+def test_law_10_honest_failures_come_out_the_same_again(
+    run, store, engine, method_file, monkeypatch
+):
+    target = method_file(after="raise ValueError('always')")
+    path = target.partition(":")[0]
+    monkeypatch.chdir(path.rpartition("/")[0])
+    run(target)
+    verdict = verify(store.root, engine, repeat=1, rng=Random(1))
+    assert (verdict.doubts, verdict.unchecked, verdict.repeated) == ([], [], 1)
+
+
+@pytest.mark.parametrize("kind", ["time-out", "killed", "memory", "budget"])
+def test_law_10_where_a_machine_has_a_part_in_a_failure_its_kind_is_compared(
+    kind, run, store, engine, method_file, monkeypatch
+):
+    """Two time-outs end at two samples."""
+    target = method_file(after="raise ValueError('always')")
+    monkeypatch.chdir(target.partition(":")[0].rpartition("/")[0])
+    (record,) = run(target).results[0].evaluation
+    (scenario,) = find_scenarios(CLASS, "core")
+    entry = registry.find_method(record.spec.method, "continual")
+    cost = dataclasses.replace(record.cost, samples_seen=1)
+    other = dataclasses.replace(
+        record, cost=cost, failure=dataclasses.replace(record.failure, kind=kind)
+    )
+    found = repeating.differing(other, scenario, entry, engine)
+    assert found[0].startswith(f"status (failed by {kind} there, failed by exception here; a mach")
+    same = dataclasses.replace(record, cost=cost)
+    assert repeating.differing(same, scenario, entry, engine) == ["samples"]
 
 
 # --- files ---------------------------------------------------------------------------------------
@@ -118,6 +209,35 @@ def test_a_copied_file_is_found(root, engine):
     assert "is a copy of" in doubts(root, engine)
     forge(root / "spare.parquet", row | {"host": "elsewhere"})
     assert "says something else of the run" in doubts(root, engine)
+
+
+def test_a_poisoned_cache_of_what_was_read_does_not_vouch_for_frozen_constants(root, bench_here):
+    """Scores in the cache that no record has, and constants frozen from them."""
+    read_table(root)
+    kept = root / CACHE / "runs.parquet"
+    table = pq.read_table(kept)
+    lies = pc.multiply(table["score"], 0.5)
+    table = table.set_column(table.column_names.index("score"), "score", lies)
+    pq.write_table(table, kept, write_page_checksum=True)
+    (_, row), *_ = judged(root)
+    told = {r["key"]: r["score"] for r in read_table(root)[0].to_pylist()}
+    assert told[row["key"]] == row["score"] / 2
+    value = anchors.Value(told[row["key"]], row["scenario"], "er", (row["key"],))
+    floor = anchors.Value(row["metric_floor"])
+    anchor = anchors.Anchor(
+        row["suite"], row["scenario"], row["scenario_hash"], row["data_fingerprint"], 1,
+        floor, value, value, (), "predictions", (),
+    )  # fmt: skip
+    anchors.write(root, row["suite"], [anchor])
+    done = bench_here("verify", "--results", root)
+    assert done.returncode == 1
+    assert f"the reference of {CLASS} is {value.value:g}, but the runs" in done.stdout
+
+
+def test_judging_a_folder_writes_nothing_into_it(root, bench_here):
+    before = sorted(root.rglob("*"))
+    assert bench_here("verify", "--results", root, "--repeat", "1").returncode == 0
+    assert sorted(root.rglob("*")) == before
 
 
 def test_records_handed_over_as_one_file_are_fine(root, engine):
@@ -148,11 +268,24 @@ def test_a_pack_with_a_row_less_or_a_row_changed_is_found(root, engine):
     judged_ = next(row for row in rows_ if row["phase"] == "evaluation" and row["seed"] == 1)
     rest = [row for row in rows_ if row is not judged_]
     pack.write_bytes(encoded(pa.Table.from_pylist(rest, schema=schema.SCHEMA)))
-    assert "seed 1 is missing of 3" in doubts(root, engine)
+    assert "seed 1 of 3 is missing" in doubts(root, engine)
     judged_["score"] = 0.999
     judged_["digest"] = schema.row_digest(judged_)
     pack.write_bytes(encoded(pa.Table.from_pylist([*rest, judged_], schema=schema.SCHEMA)))
     assert "its score is 0.999" in doubts(root, engine)
+
+
+def test_records_from_before_a_column_are_as_they_were_written(root, engine):
+    """And held to every byte of it all the same."""
+    packing.pack(root)
+    pack = pack_of(root / CLASS / "er")
+    content = encoded(read_file(pack).drop_columns(["contract"]))
+    pack.write_bytes(content)
+    assert doubts(root, engine) == ""
+    version = range(*re.search(rb"arrow version ([\d.]+)", content).span(1))
+    for place in sorted({*range(len(content) - 400, len(content), 50)} - {*version}):
+        pack.write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
+        assert str(pack) in "\n".join(integrity.read(root)[1])
 
 
 def test_law_4_a_bit_flipped_anywhere_is_found(root, tmp_path):
