@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.candidate.channel import MAX_PACKET, Channel, pair
-from harness.errors import HeldoutError
+from harness.errors import FailureKind, HeldoutError
 from harness.isolation import sandbox
 from harness.isolation.runfolder import excess
 from harness.isolation.sandbox import Grant
@@ -112,7 +112,7 @@ class Child:
                 self._exit = Exit(**json.loads(packet))
         return self._exit
 
-    def excess(self) -> tuple[str, str] | None:
+    def excess(self) -> tuple[FailureKind, str] | None:
         """See `proctor.conversation.Process.excess`; looked for where there is a sandbox."""
         return excess(self.grant, self.pid, self.memory_bytes) if self.grant else None
 

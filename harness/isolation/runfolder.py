@@ -11,6 +11,7 @@ from importlib.util import cache_from_source
 from pathlib import Path
 
 from harness.candidate.loading import source_of
+from harness.errors import FailureKind
 from harness.fingerprint import closure
 from harness.isolation import sandbox
 from harness.isolation.sandbox import Grant
@@ -107,7 +108,7 @@ def _link(root: Path, sources: Iterable[Path], modules: Path) -> set[Path]:
     return files
 
 
-def excess(grant: Grant, pid: int, memory_bytes: int | None) -> tuple[str, str] | None:
+def excess(grant: Grant, pid: int, memory_bytes: int | None) -> tuple[FailureKind, str] | None:
     """What a run has taken beyond its share, as (kind of failure, words); None if nothing."""
     processes = list(_group(pid))
     nameless = dict(entry for process in processes for entry in _nameless(process))

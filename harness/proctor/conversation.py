@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import select
 import signal
 import time
 from typing import Any, Protocol
 
 from harness.candidate.channel import Channel, ChannelError, Message
-from harness.errors import RunFailure
+from harness.errors import FailureKind, RunFailure, is_kind
 from harness.isolation.forkserver import Exit
 
 LOG_BYTES = 64 << 10
@@ -40,7 +39,7 @@ class Process(Protocol):
     def ended(self, timeout: float | None) -> Exit | None:
         """How it ended, or None if it still runs after `timeout` seconds."""
 
-    def excess(self) -> tuple[str, str] | None:
+    def excess(self) -> tuple[FailureKind, str] | None:
         """What it has taken beyond its share, as (kind of failure, words), looked up now."""
 
 
@@ -107,11 +106,10 @@ class Conversation:
 
     def _reported(self, message: Message) -> RunFailure:
         """The failure that the process says of itself, as one line that any terminal can show."""
-        kind = str(message.data.get("kind"))
+        kind = message.data.get("kind")
         reason = " ".join(str(message.data.get("reason"))[:REASON_CHARACTERS].split())
         shown = "".join(c if c.isprintable() else "\ufffd" for c in reason)
-        known = re.fullmatch(r"[a-z-]{1,20}", kind)
-        return RunFailure(kind if known else "contract", f"{shown}, in {self.doing}")
+        return RunFailure(kind if is_kind(kind) else "contract", f"{shown}, in {self.doing}")
 
     def _look(self) -> None:
         """Once in a while, whatever it prints and sends meanwhile: has it taken too much?"""

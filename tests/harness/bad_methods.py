@@ -377,6 +377,32 @@ BREAKS_THE_HARNESS = [
         "no message of ours",
     ),
     Bad(
+        "sends a failure of a kind of its own",
+        {
+            "before": "import gc; from harness.candidate.channel import Channel\n"
+            "for o in gc.get_objects():\n"
+            "    if type(o) is Channel: o.send('failed', {'kind': 'bad-luck', 'reason': 'x'})"
+        },
+        "contract",
+        "x, in learn of experience 0",
+    ),
+    Bad(
+        "sends a list as the kind of its failure",
+        {
+            "before": "import gc; from harness.candidate.channel import Channel\n"
+            "for o in gc.get_objects():\n"
+            "    if type(o) is Channel: o.send('failed', {'kind': ['exit'], 'reason': 'x'})"
+        },
+        "contract",
+        "x, in learn of experience 0",
+    ),
+    Bad(
+        "raises a failure of a kind of its own",
+        {"before": "from harness.errors import RunFailure\nraise RunFailure('luck', 'bad')"},
+        "exception",
+        "'luck' is no kind of failure",
+    ),
+    Bad(
         "sends a failure of its own",
         {
             "before": "import gc; from harness.candidate.channel import Channel\n"

@@ -100,6 +100,14 @@ def test_runs_of_another_machine_are_not_repeated(root, engine):
     assert "it ran on Abacus 2, not " in verdict.unchecked[0]
 
 
+def test_law_6_a_run_that_failed_as_none_can_is_found(root, engine):
+    path, row = judged(root)[0]
+    failed = {"status": "failed", "score": None, "metrics": []}
+    failed |= {"failure_reason": "it was", "failure_log": ""}
+    forge(path, row | failed | {"failure_kind": "bad-luck"})
+    assert "says that it failed by 'bad-luck', as no run does" in doubts(root, engine)
+
+
 # --- files ---------------------------------------------------------------------------------------
 
 
