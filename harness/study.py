@@ -84,8 +84,8 @@ class Summary:
     results: Sequence[Result]
     not_applicable: Sequence[NotApplicable]
     errors: Sequence[str]
-    executed: int  # runs done now
-    found: int  # runs that were there already
+    executed: int  # runs done now, by us
+    found: int  # runs that were there already, or that another process has done meanwhile
 
     @property
     def failed(self) -> int:
@@ -137,8 +137,8 @@ def run(
         report = engine.run(missing, store, notify) if missing else Report({}, [])
         records.update(there | dict(report.records))
         errors.extend(report.errors)
-        executed += len(report.records)
-        found += len(there)
+        executed += report.made
+        found += len(there) + len(report.records) - report.made
 
     if request.phase != "evaluation":
         do([e.job(spec, None) for e in entries for spec in protocol.plan_tuning(e.study)])

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from harness.candidate.channel import Channel, pair
+from harness.isolation import preload
 from harness.isolation.forkserver import Exit
 
 T = TypeVar("T")
@@ -54,6 +55,7 @@ class InlineProcess:
 
     def lead(self, proctor: Callable[[], T]) -> T:
         """Run `proctor` in a thread and the method here, until both are done."""
+        preload.load()
         from harness.candidate import candidate
 
         results: list[T] = []

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import functools
 import queue
 import signal
 import threading
@@ -23,6 +22,7 @@ from harness.contract import Scenario
 from harness.engines import repetition
 from harness.engines.crowd import Crowd
 from harness.engines.inline import InlineProcess
+from harness.engines.killed import SERVER, Attempt, KilledError, checked
 from harness.engines.supervisor import StoppedError, Supervisor
 from harness.errors import HeldoutError, RunFailure
 from harness.isolation import sandbox
@@ -36,7 +36,7 @@ from harness.proctor.conversation import Conversation
 from harness.proctor.exam import Exam, Exams
 from harness.proctor.proctor import Outcome, examine
 from harness.proctor.weights import warm_up
-from harness.records.record import Cost, Failure, Isolation, Record, RunSpec, Selection
+from harness.records.record import Isolation, Record, RunSpec, Selection
 from harness.records.store import Store, WriteError
 
 DESCRIBE_SECONDS = 120.0  # to import a method's file, large libraries included
@@ -59,10 +59,12 @@ class Job:
 class Event:
     """Something a progress display wants to know."""
 
-    kind: Literal["started", "finished", "error"]
+    kind: Literal["started", "again", "finished", "error"]
     job: Job
     record: Record | None = None
     error: str = ""
+    note: str = ""  # why a run is made again
+    made: bool = False  # its record, by us: another process may have been quicker
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class Report:
 
     records: Mapping[str, Record]  # by key
     errors: Sequence[str]  # harness or suite trouble: those runs have no record
+    made: int = 0  # of the records; the rest were found, made by another process meanwhile
 
 
 _Events = queue.SimpleQueue[Event | None | KeyboardInterrupt]
@@ -172,7 +175,7 @@ class LocalEngine:
         ]
         records: dict[str, Record] = {}
         errors: list[str] = []
-        alive = len(threads)
+        alive, made = len(threads), 0
         try:
             for thread in threads:
                 thread.start()
@@ -186,6 +189,7 @@ class LocalEngine:
                         continue
                     if event.record is not None:
                         records[event.record.key] = event.record
+                        made += event.made
                     if event.error:
                         errors.append(event.error)
                     notify(event)
@@ -196,12 +200,13 @@ class LocalEngine:
             until = time.monotonic() + LEAVING_SECONDS
             for thread in threads:
                 thread.join(max(0.0, until - time.monotonic()))
-        return Report(records, errors)
+        return Report(records, errors, made)
 
     def _run_inline(
         self, jobs: Sequence[Job], store: Store, notify: Callable[[Event], None]
     ) -> Report:
         records: dict[str, Record] = {}
+        made = 0
         for job in jobs:
             notify(Event("started", job))
             exam = self._exams.get(job.scenario, job.spec.side, job.spec.seed)
@@ -212,10 +217,10 @@ class LocalEngine:
             )
             outcome = replace(outcome, isolation="inline")
             record = self._record(job, outcome, began)
-            store.put(record)
+            made += store.put(record)
             records[record.key] = record
             notify(Event("finished", job, record))
-        return Report(records, [])
+        return Report(records, [], made)
 
     def _work(
         self,
@@ -254,35 +259,42 @@ class LocalEngine:
         began = _now()
         try:
             outcome = self._all_passes(job, exam)
-        except ServerEndedError as error:  # no fault of the run's, as it seems
-            if not error.had_worked:
+        except (ServerEndedError, KilledError) as error:  # no fault of the run's, as it seems
+            if isinstance(error, ServerEndedError) and not error.had_worked:
                 raise
-            outcome = self._once_more(job, exam)
+            attempt = Attempt.begun(SERVER if isinstance(error, ServerEndedError) else str(error))
+            events.put(Event("again", job, note=attempt.first))
+            outcome = self._once_more(job, exam, attempt)
         record = self._record(job, outcome, began)
-        if not store.put(record):
-            record = store.get(job.spec) or record
-        return Event("finished", job, record)
+        made = store.put(record)
+        return Event("finished", job, record if made else store.get(job.spec) or record, made=made)
 
-    def _once_more(self, job: Job, exam: Exam) -> Outcome:
-        """The same after the fork server has died, with a server of its own.
+    def _once_more(self, job: Job, exam: Exam, attempt: Attempt) -> Outcome:
+        """The same with a fork server of its own, and nobody beside; see `killed`.
 
-        Without a sandbox a method can kill it; the others that had the same one are innocent.
+        Without a sandbox a method can kill the server; the others that had it too are innocent.
         """
+        second = None
         try:
             return self._all_passes(job, exam, apart=True)
+        except KilledError as error:
+            second = error
         except ServerEndedError:
             if job.spec.isolation == "sandbox":
                 raise
-        words = "the fork server died twice under this run; a method leaves other processes alone"
-        return Outcome(Cost(), failure=Failure("killed", words, ""))
+        return attempt.outcome(second, _memory(job))
 
     def _all_passes(self, job: Job, exam: Exam, *, apart: bool = False) -> Outcome:
         """The run, and what further passes over it add where the scenario is about cost."""
-        scenario, one_pass = job.scenario, functools.partial(self._one_pass, job, exam, apart)
+        scenario = job.scenario
+
+        def one_pass(**how: Any) -> Outcome:
+            return checked(self._one_pass(job, exam, apart, **how))
+
         if job.spec.phase == "tuning" or not (scenario.window_seconds or scenario.flops):
-            with self._crowd.beside():
+            with self._crowd.alone() if apart else self._crowd.beside():
                 return one_pass()
-        with self._alone() as counters:
+        with self._alone(apart) as counters:
             before = self._idle_watts(counters)
             first = one_pass(counters=counters)
             count = repetition.wanted(first, scenario.window_seconds)
@@ -295,14 +307,13 @@ class LocalEngine:
         else:
             outcome = replace(outcome, cost=cost)
         if scenario.flops and outcome.failure is None:
-            with self._crowd.beside():
+            with self._crowd.alone() if apart else self._crowd.beside():
                 counted = one_pass(count_flops=True)
             outcome = repetition.with_flops(outcome, counted)
         return outcome
 
     def _one_pass(self, job: Job, exam: Exam, apart: bool, **how: Any) -> Outcome:
-        spec = job.spec
-        memory = spec.budget["memory_bytes"] if spec.device == "cpu" else None
+        spec, memory = job.spec, _memory(job)
         code = (job.target, *exam.code)
         grants: dict[str, Any] = {
             "folders": exam.folders,
@@ -319,9 +330,9 @@ class LocalEngine:
         return outcome
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[Sequence[Counter]]:
+    def _alone(self, apart: bool) -> Iterator[Sequence[Counter]]:
         """The machine's energy counters; where there are any, nobody else runs meanwhile."""
-        if not self._counters:
+        if not (self._counters or apart):
             with self._crowd.beside():
                 yield ()
             return
@@ -366,6 +377,12 @@ class LocalEngine:
             selection=job.selection,
             failure=outcome.failure,
         )
+
+
+def _memory(job: Job) -> int | None:
+    """Bytes that a run may hold, beyond what its process starts with; None: no limit."""
+    memory: int | None = job.spec.budget["memory_bytes"] if job.spec.device == "cpu" else None
+    return memory
 
 
 def _now() -> str:

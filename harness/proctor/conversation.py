@@ -18,7 +18,13 @@ ANSWER_BYTES = 1 << 28  # of arrays in one message, weights apart
 GRACE_SECONDS = 1.0  # between SIGTERM and SIGKILL
 CLOSING_SECONDS = 5.0  # to leave after the last message
 LOOK_SECONDS = 1.0  # between looks at what the process has taken
+SENT = {signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT}
+"""Signals by which people and systems end a process; others are its own crashes and timers."""
 DRAINS = 100  # reads of a log at a time, so that endless output cannot hold us
+
+
+class KilledFailure(RunFailure):
+    """The process was ended by a signal, and it need not have sent that itself."""
 
 
 class Process(Protocol):
@@ -132,15 +138,10 @@ class Conversation:
         ended = self._process.ended(CLOSING_SECONDS)
         if ended is None:
             return RunFailure("exit", f"the method closed its connection in {self.doing}")
-        if ended.signal == signal.SIGKILL:
-            return RunFailure(
-                "killed",
-                f"killed from outside (SIGKILL) in {self.doing}; often the system is out of "
-                "memory: use fewer --jobs",
-            )
+        if ended.signal in SENT:
+            return KilledFailure("killed", f"ended by {_name(ended.signal)} in {self.doing}")
         if ended.signal is not None:
-            name = signal.Signals(ended.signal).name
-            return RunFailure("killed", f"crashed with {name} in {self.doing}")
+            return RunFailure("killed", f"crashed with {_name(ended.signal)} in {self.doing}")
         return RunFailure(
             "exit", f"the process ended itself with exit code {ended.code} in {self.doing}"
         )
@@ -167,3 +168,11 @@ class Conversation:
                 if time.monotonic() >= until:
                     break
         return None
+
+
+def _name(number: int) -> str:
+    """A signal's name; most of the real-time ones have none."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -126,12 +126,42 @@ ENDS_ITSELF = [
     ),
     Bad("segfaults", {"step": "ctypes.string_at(0)"}, "killed", "crashed with SIGSEGV"),
     Bad("aborts", {"step": "os.abort()"}, "killed", "crashed with SIGABRT"),
-    Bad("is killed", {"step": "os.kill(os.getpid(), signal.SIGKILL)"}, "killed", "out of memory"),
+    Bad(
+        "kills itself",
+        {"step": "os.kill(os.getpid(), signal.SIGKILL)"},
+        "killed",
+        "ended by SIGKILL in learn of experience 0, and ended by SIGKILL in learn of experience 0 "
+        "when it was made again with nobody beside, so it counts as the method's doing",
+    ),
+    Bad(
+        "kills itself here or there",  # by a coin: another place, and another signal, is no way out
+        {
+            "before": "if experience.task == time.time_ns() % 4: os.kill(os.getpid(), 9)",
+            "after": "if experience.task == 4: os.kill(os.getpid(), signal.SIGTERM)",
+        },
+        "killed",
+        "so it counts as the method's doing",
+    ),
+    Bad(
+        "has a child kill it",
+        {
+            "before": "if os.fork() == 0: os._exit(os.kill(os.getppid(), signal.SIGKILL) or 0)\n"
+            "time.sleep(999)"
+        },
+        "killed",
+        "so it counts as the method's doing",
+    ),
+    Bad(
+        "ends by a signal without a name",
+        {"step": "os.kill(os.getpid(), signal.SIGRTMIN + 7)"},
+        "killed",
+        "crashed with signal 41 in learn of experience 0",
+    ),
     Bad(
         "terminates its group",
         {"step": "os.killpg(0, signal.SIGTERM); time.sleep(999)"},
         "killed",
-        "crashed with SIGTERM",
+        "ended by SIGTERM in learn of experience 0, and ended by SIGTERM",
     ),
     Bad("ends by an alarm", {"before": "signal.alarm(1); time.sleep(999)"}, "killed", "SIGALRM"),
 ]
