@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 import click
-from tabulate import tabulate
 
-from harness.cli import OK
+from harness.cli import OK, terminal
 from harness.contract import Scenario
 from harness.errors import HeldoutError, did_you_mean
 from harness.registry import registry, source
@@ -26,9 +25,9 @@ def command(name: str) -> int:
     suites, methods = registry.suites(), registry.methods()
     suite, _, rest = name.partition("/")
     if name in suites:
-        click.echo(suites[name].title)
+        terminal.say(suites[name].title)
         for scenario in registry.scenarios(name).values():
-            click.echo(f"  {scenario.id}: {scenario.title}")
+            terminal.say(f"  {scenario.id}: {scenario.title}")
     elif suite in suites and rest in registry.scenarios(suite):
         _scenario(registry.scenarios(suite)[rest])
     elif ".py" in name or name.rpartition("/")[2] in methods:
@@ -43,8 +42,8 @@ def command(name: str) -> int:
 
 
 def _scenario(scenario: Scenario) -> None:
-    click.echo(f"{scenario.id}, version {scenario.version}, tier {scenario.tier}")
-    click.echo(scenario.title)
+    terminal.say(f"{scenario.id}, version {scenario.version}, tier {scenario.tier}")
+    terminal.say(scenario.title)
     metric = scenario.metric
     better = "higher" if metric.higher_is_better else "lower"
     limits = {k: v for k, v in dataclasses.asdict(scenario.budget).items() if v not in (None, {})}
@@ -60,18 +59,18 @@ def _scenario(scenario: Scenario) -> None:
         ["tuning", f"{scenario.trials} trials x {scenario.tuning_seeds} seeds"],
         ["evaluation", f"{scenario.seeds} seeds"],
     ]
-    click.echo(tabulate(rows, tablefmt="plain", disable_numparse=True))
+    terminal.show(terminal.table(rows, form="plain"))
 
 
 def _method(entry: registry.MethodEntry) -> None:
     text = source.read(entry)
-    click.echo(f"{entry.name} ({entry.path})")
-    click.echo()
-    click.echo(text.doc)
-    click.echo()
+    terminal.say(f"{entry.name} ({entry.path})")
+    terminal.say()
+    terminal.show(text.doc)
+    terminal.say()
     rows = [
         [h.name, h.type, h.default, text.space.get(h.name, "fixed"), h.comment]
         for h in text.hyperparameters
     ]
     heads = ["hyper-parameter", "type", "default", "searched over", ""]
-    click.echo(tabulate(rows, heads, tablefmt="simple", disable_numparse=True))
+    terminal.show(terminal.table(rows, heads))
