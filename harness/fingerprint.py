@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import io
 import json
-import tokenize
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from harness.contract import CONTRACT_VERSION, Array
-from harness.errors import HeldoutError
+from harness.sourcetext import meaning, parse, read_source
 
 HARNESS = Path(__file__).resolve().parent
 MATHEMATICS = HARNESS / "formats.py"
 """The one file of the harness that methods compute with; it counts as part of their source."""
-
-LAYOUT = ("<NEWLINE>", "<INDENT>", "<DEDENT>")
-Position = tuple[int, int]
-"""Line, from 1, and column, from 0."""
 
 
 def canonical_json(value: Any) -> str:
@@ -73,7 +66,7 @@ def of_source(path: Path, contract: int = CONTRACT_VERSION) -> str:
     root, files = closure(path)
     names = {f: f.relative_to(root).as_posix() for f in files if f.is_relative_to(root)}
     names |= {path: "", MATHEMATICS: MATHEMATICS.name}
-    return digest(sorted([names[f], *_meaning(*read)] for f, read in files.items()))
+    return digest(sorted([names[f], *meaning(*read)] for f, read in files.items()))
 
 
 def closure(path: Path) -> tuple[Path, dict[Path, tuple[str, ast.Module]]]:
@@ -87,7 +80,7 @@ def closure(path: Path) -> tuple[Path, dict[Path, tuple[str, ast.Module]]]:
         if file in seen:
             continue
         text = read_source(file)
-        tree = _parse(text, file)
+        tree = parse(text, file)
         seen[file] = text, tree
         for node in ast.walk(tree):
             for found in _beside(node, file, root, top):
@@ -100,31 +93,31 @@ def _wherever(path: Path) -> str:
     root, top = _roots(path)
     known: dict[Path, list[str]] = {}
 
-    def meaning(file: Path, above: tuple[Path, ...]) -> tuple[list[str], int]:
+    def of_file(file: Path, above: tuple[Path, ...]) -> tuple[list[str], int]:
         """The file's tokens, and the place in `above` of the first file that they refer back to."""
         if file in known:
             return known[file], len(above)
         if file in above:  # modules that import each other: how far up, instead of going round
             return [f"<{len(above) - above.index(file)} above>"], above.index(file)
         text = read_source(file)
-        tree = _parse(text, file)
+        tree = parse(text, file)
         back = len(above)
         reached: dict[ast.AST, list[str]] = {}
         for node in ast.walk(tree):
             parts = []
             for found in _beside(node, file, root, top):
                 for part in (*_inits(found, top), found):
-                    tokens, first = meaning(part, (*above, file))
+                    tokens, first = of_file(part, (*above, file))
                     back = min(back, first)
                     parts += [digest(tokens)] if tokens else []
             if parts:
                 reached[node] = [*_bound(node), *parts]
-        tokens = _meaning(text, tree, reached)
+        tokens = meaning(text, tree, reached)
         if back == len(above):
             known[file] = tokens
         return tokens, back
 
-    found = [meaning(file, ())[0] for file in (*_inits(path, top), path)]
+    found = [of_file(file, ())[0] for file in (*_inits(path, top), path)]
     return digest([tokens for tokens in found if tokens])
 
 
@@ -133,25 +126,6 @@ def _bound(node: ast.AST) -> Iterator[str]:
     for alias in getattr(node, "names", ()):
         dotted = isinstance(node, ast.Import) and alias.asname
         yield f"{'' if dotted else alias.name} as {alias.asname or ''}"
-
-
-def read_source(path: Path) -> str:
-    """The text of a Python file as Python reads it, coding cookie and byte order mark obeyed."""
-    try:
-        with tokenize.open(path) as file:
-            return file.read()
-    except (OSError, SyntaxError, UnicodeDecodeError) as error:
-        raise HeldoutError(f"cannot read {path}: {error}") from error
-
-
-def _parse(text: str, path: Path) -> ast.Module:
-    try:
-        return ast.parse(text)
-    except (SyntaxError, ValueError) as error:
-        line = getattr(error, "lineno", None)
-        raise HeldoutError(
-            f"{path}:{line}: not valid Python ({getattr(error, 'msg', error)}); mend that line"
-        ) from error
 
 
 def import_root(path: Path) -> Path:
@@ -204,73 +178,3 @@ def _places(node: ast.AST, file: Path, root: Path) -> Iterator[Path]:
         yield place / "__init__.py"
         if place.name:
             yield place.with_name(f"{place.name}.py")
-
-
-def _meaning(
-    text: str, tree: ast.Module, instead: Mapping[ast.AST, Sequence[str]] = MappingProxyType({})
-) -> list[str]:
-    """The tokens of a source text without comments, docstrings and layout.
-
-    For the statements in `instead` stands what is said there.
-
-    Tokens are compared instead of `ast.unparse`, whose output differs between Python versions. An
-    f-string is one token here, as it was before Python 3.12.
-    """
-    lines = text.split("\n")
-    spans = [_span(node, lines) for node in _bare_strings(tree)]
-    placed = {_span(node, lines): said for node, said in instead.items()}
-    found: list[str] = []
-    fstring: list[tuple[int, int]] = []  # where the open ones began
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        kind = tokenize.tok_name[token.type]
-        if kind in ("COMMENT", "NL", "ENCODING", "ENDMARKER"):
-            continue
-        if any(start <= token.start < end for start, end in spans):
-            continue
-        within = [span for span in placed if span[0] <= token.start < span[1]]
-        if within:
-            found += placed[within[0]] if token.start == within[0][0] else ()
-            continue
-        if kind == "FSTRING_START":
-            fstring.append(token.start)
-        if kind == "FSTRING_END":
-            start = fstring.pop()
-            if not fstring:
-                found.append(_between(lines, start, token.end))
-        elif not fstring:
-            layout = f"<{kind}>"  # no token of the language reads like this
-            if kind != "NEWLINE" or (found and found[-1] not in LAYOUT):
-                found.append(layout if layout in LAYOUT else token.string)
-    return found
-
-
-def _bare_strings(tree: ast.Module) -> Iterator[ast.Expr]:
-    """Every string that stands alone as a statement."""
-    for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.Expr)
-            and isinstance(node.value, ast.Constant)
-            and isinstance(node.value.value, str)
-        ):
-            yield node
-
-
-def _span(node: Any, lines: list[str]) -> tuple[Position, Position]:
-    """(start, end) of a statement, in positions of the tokenizer."""
-    last = node.end_lineno or node.lineno
-    return (
-        (node.lineno, _column(lines[node.lineno - 1], node.col_offset)),
-        (last, _column(lines[last - 1], node.end_col_offset or 0)),
-    )
-
-
-def _column(line: str, byte: int) -> int:
-    """The parser counts columns in bytes, the tokenizer in characters."""
-    return len(line.encode()[:byte].decode())
-
-
-def _between(lines: list[str], start: Position, end: Position) -> str:
-    (first, left), (last, right) = start, end
-    if first == last:
-        return lines[first - 1][left:right]
-    return "\n".join([lines[first - 1][left:], *lines[first : last - 1], lines[last - 1][:right]])

@@ -35,7 +35,7 @@ def _cache(request):
     os.environ["HELDOUT_CACHE"] = str(request.config.cache.mkdir("heldout"))
 
 
-OF_ENGINES = ("harness.isolation.forkserver", "harness.metering.energy")
+OF_ENGINES = ("harness.isolation.serving", "harness.metering.energy")
 """Processes that may outlive a test: an engine of the session's or a module's started them."""
 
 

@@ -113,7 +113,8 @@ class Candidate:
         self._channel.send("accelerators", {"names": names})
 
     def _describe(self, message: Message) -> None:
-        self._channel.send("described", describe(message.data["target"]))
+        asked = message.data
+        self._channel.send("described", describe(asked["target"], asked["place"]))
 
     def _open(self, message: Message) -> None:
         """Build the problem; before any line of the method's code runs."""
@@ -129,7 +130,7 @@ class Candidate:
         self._channel.send("opened")
 
     def _untrained(self, message: Message) -> None:
-        """Judge the network as it is before training."""
+        """Judge the network as it is before training; no method ever comes to this process."""
         infer = named(message.data["infer"])
         network = self._problem.model().eval()
         rng = torch.Generator().manual_seed(message.data["seed"])
@@ -142,7 +143,6 @@ class Candidate:
 
     def _load(self, message: Message) -> None:
         """Import the method, set its hyper-parameters and start it."""
-        self._sheets.clear()  # what the untrained network was judged on is not for the method
         seed = self._facts["seeds"]["method"]
         torch.manual_seed(seed)
         random.seed(seed)

@@ -2,8 +2,8 @@
 
 A message is one packet on a Unix socket. Arrays travel beside it as file descriptors of anonymous
 memory, so nothing has a path that could be opened by someone else. What the proctor hands out is
-sealed against writing and mapped privately by the receiver; what comes back is copied out with
-size, type and shape checked, since the other end may be hostile.
+sealed against writing, opened for each receiver anew and mapped privately; what comes back is
+copied out with size, type and shape checked, since the other end may be hostile.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import math
 import mmap
 import os
 import socket
+import struct
 import weakref
 from array import array
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,8 @@ DTYPES = frozenset(
     ["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64"]
 )
 
+_SET_FLAGS = 0x40086602  # FS_IOC_SETFLAGS, linux/fs.h
+_NO_ACCESS_TIME = 0x80  # FS_NOATIME_FL: when it was read last would be told by whoever reads
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
@@ -62,6 +65,17 @@ class SharedArray:
         while view:
             view = view[os.write(self.fd, view) :]
         fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, _SEALS)
+
+    def reopened(self) -> int:
+        """A descriptor of its own for one reader: for reading only, with no position in common.
+
+        What two runs hold of one opening - position, flags, whom to signal - is a slate on which
+        one can leave word for the other.
+        """
+        os.fchmod(self.fd, 0o444)
+        with contextlib.suppress(OSError):  # old kernels know no such flag of this memory
+            fcntl.ioctl(self.fd, _SET_FLAGS, struct.pack("@l", _NO_ACCESS_TIME))
+        return os.open(f"/proc/self/fd/{self.fd}", os.O_RDONLY | os.O_CLOEXEC)
 
     def view(self) -> Array:
         """The array as it lies in the sealed memory, read-only."""
@@ -107,12 +121,19 @@ class Channel:
         packet = json.dumps(head).encode()
         if len(packet) > MAX_PACKET or len(shared) > MAX_ARRAYS:
             raise ChannelError(f"message {kind!r} is too large ({len(packet)} bytes)")
-        passed = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [a.fd for a in shared]))]
+        opened: list[int] = []
         try:
+            for each in shared if not self._trusting else ():
+                opened.append(each.reopened())
+            held = [each.fd for each in shared] if self._trusting else opened
+            passed = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", held))]
             flags = 0 if self._trusting else socket.MSG_DONTWAIT
             self.socket.sendmsg([packet], passed if shared else [], flags)
         except BlockingIOError as error:
             raise ChannelError("the other end does not read what it is sent") from error
+        finally:
+            for fd in opened:
+                os.close(fd)
 
     def receive(self, max_bytes: int = 1 << 34) -> Message | None:
         """The next message, waiting for it; None when the other end has gone.

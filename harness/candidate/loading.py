@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import importlib.util
-import inspect
 import re
 import sys
 import traceback
@@ -21,6 +20,10 @@ from harness.errors import FailureKind, HeldoutError
 from harness.fingerprint import digest, import_root
 
 VERBS = ("start", "learn", "predict")
+
+
+class NoSuchMethodError(HeldoutError):
+    """A module that was loaded has no class of that name."""
 
 
 def named(target: str) -> Any:
@@ -56,7 +59,7 @@ def load_module(name: str) -> Any:
         sys.path.insert(0, str(root))
     if root != path.parent:
         return importlib.import_module(".".join(path.relative_to(root).with_suffix("").parts))
-    unique = _name_of_file(path)
+    unique = name_of_file(path)
     if unique in sys.modules:
         return sys.modules[unique]
     spec = importlib.util.spec_from_file_location(unique, path)
@@ -72,7 +75,7 @@ def load_module(name: str) -> Any:
     return module
 
 
-def _name_of_file(path: Path) -> str:
+def name_of_file(path: Path) -> str:
     """A module name for a file that is in no package: the same in every process."""
     return f"{re.sub(r'[^0-9A-Za-z_]', '_', path.stem)}_{digest(str(path))[:12]}"
 
@@ -132,17 +135,21 @@ def load_method(target: str) -> Any:
         _leave_others(import_root(Path(module).resolve()))
     found = getattr(load_module(module), name, None)
     if found is None:
-        raise HeldoutError(f"{module} has no class {name}")
+        raise NoSuchMethodError(f"{module} has no class {name}")
     return found
 
 
-def describe(target: str) -> dict[str, Any]:
+def describe(target: str, place: str = "") -> dict[str, Any]:
     """What a method declares, and every way in which it breaks the contract.
 
+    `place` is what to import it by where that is not `target`, by which messages call it.
     Values are JSON: {"errors": [...], "fields": {name: [type, default]}, "space": {...}, ...}.
     """
     try:
-        method = load_method(target)
+        method = load_method(place or target)
+    except NoSuchMethodError:
+        module, _, name = target.rpartition(":")
+        return {"errors": [f"{module} has no class {name}"]}
     except HeldoutError as error:
         return {"errors": [str(error)]}
     except BaseException as error:
@@ -175,13 +182,10 @@ def describe(target: str) -> dict[str, Any]:
     problems = spaces.problems(space, list(fields), target) if not errors else []
     return {
         "errors": errors + problems,
-        "doc": (inspect.getdoc(method) or "")[:10_000],
-        "module_doc": (inspect.getdoc(sys.modules[method.__module__]) or "")[:10_000],
         "fields": fields,
         "space": spaces.to_json(space) if not errors and not problems else {},
         "requires": sorted(requires) if _is_names(requires) else [],
         "own_model": bool(getattr(method, "own_model", False)),
-        "file": inspect.getsourcefile(method),
     }
 
 
@@ -221,7 +225,7 @@ def explained(error: BaseException) -> tuple[FailureKind, str]:
         for f in frames
         if not Path(f.filename).is_relative_to(harness) and "site-packages" not in f.filename
     ]
-    place = f" ({Path(own[-1].filename).name}:{own[-1].lineno})" if own else ""
+    place = f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
     memory = isinstance(error, MemoryError) or "can't allocate memory" in message
     memory = memory or "out of memory" in message
     return ("memory" if memory else "exception"), f"{type(error).__name__}: {message}{place}"

@@ -20,16 +20,18 @@ it again, and a row for it. Whoever kills a run twice finds in its row what to d
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import HeldoutError
+from harness.isolation.forkserver import ServerEndedError
 from harness.metering.meter import memory_available
 from harness.proctor.proctor import Outcome
-from harness.records.record import Cost, Failure
+from harness.records.record import Cost, Failure, RunSpec
 
 GROUPS = Path("/sys/fs/cgroup")
+Notify = Callable[[str], None]
 SERVER = "its fork server was killed"
 _LIMITS = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"))
 """Files of a control group, of both versions: what it may hold and what it holds, in bytes."""
@@ -78,6 +80,38 @@ class Attempt:
             return Outcome(Cost(), failure=Failure("killed", reason))
         assert second.outcome.failure is not None
         return replace(second.outcome, failure=replace(second.outcome.failure, reason=reason))
+
+
+def outcome_of(spec: RunSpec, attempt: Callable[[bool], Outcome], say: Notify) -> Outcome:
+    """What a run comes to, made again where its process, or its server, was ended by a signal.
+
+    `attempt` is told whether it has a fork server of its own and nobody beside it; `say` why there
+    is a second one.
+    """
+    try:
+        return attempt(False)
+    except KilledError as error:
+        again = Attempt.begun(str(error))
+    except ServerEndedError as error:
+        if not error.had_worked:
+            raise
+        again = Attempt.begun(SERVER)
+    say(again.first)
+    second = None
+    try:
+        return attempt(True)
+    except KilledError as error:
+        second = error
+    except ServerEndedError:  # without a sandbox a method can kill it
+        if spec.isolation == "sandbox":
+            raise
+    return again.outcome(second, memory_of(spec))
+
+
+def memory_of(spec: RunSpec) -> int | None:
+    """Bytes that a run may hold, beyond what its process starts with; None: no limit."""
+    memory: int | None = spec.budget["memory_bytes"] if spec.device == "cpu" else None
+    return memory
 
 
 def checked(outcome: Outcome) -> Outcome:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import queue
 import signal
 import threading
@@ -19,19 +20,17 @@ from typing import Any, Literal
 from harness.candidate.channel import ChannelError
 from harness.candidate.loading import check_description
 from harness.contract import Scenario
-from harness.engines import repetition
+from harness.engines import killed, repetition
 from harness.engines.crowd import Crowd
 from harness.engines.inline import InlineProcess
-from harness.engines.killed import SERVER, Attempt, KilledError, checked
 from harness.engines.supervisor import StoppedError, Supervisor
 from harness.errors import HeldoutError, RunFailure
 from harness.isolation import sandbox
-from harness.isolation.forkserver import ServerEndedError
 from harness.metering import counters as hardware_counters
 from harness.metering import machine
 from harness.metering.counters import Counter, idle_watts
 from harness.metering.energy import HardwareModel, Probe, measured
-from harness.proctor import targets
+from harness.proctor import targets, untrained
 from harness.proctor.conversation import Conversation
 from harness.proctor.exam import Exam, Exams
 from harness.proctor.proctor import Outcome, examine
@@ -125,14 +124,17 @@ class LocalEngine:
             talk = Conversation(child, DESCRIBE_SECONDS)
             talk.doing = "its import"
             try:
-                told = talk.ask("describe", {"target": target}, kind="described", max_bytes=0).data
+                asked = {"target": target, "place": child.target(target)}
+                told = talk.ask("describe", asked, kind="described", max_bytes=0).data
                 check_description(told)
             except (RunFailure, ChannelError) as error:
+                told_of = child.folder.as_written(str(error))
                 raise HeldoutError(
-                    f"{target} could not be imported: {error}; try: python -c 'import ...' by hand"
+                    f"{target} could not be imported: {told_of}; try: python -c 'import ...' by "
+                    "hand"
                 ) from error
-            hinted = [sandbox.hinted(text, child.isolation) for text in told["errors"]]
-            return {**told, "errors": hinted}
+            errors = [child.folder.as_written(text) for text in told["errors"]]
+            return {**told, "errors": [sandbox.hinted(text, child.isolation) for text in errors]}
 
     def confine(self) -> None:
         """Make a sandbox that runs nothing; HeldoutError where it cannot be made."""
@@ -210,16 +212,13 @@ class LocalEngine:
         for job in jobs:
             notify(Event("started", job))
             exam = self._exams.get(job.scenario, job.spec.side, job.spec.seed)
-            process = InlineProcess()
             began = _now()
-            outcome = process.lead(
-                lambda p=process, e=exam, j=job: examine(j.spec, e, j.target, p)  # type: ignore[misc]
-            )
+            outcome = _inline(job, exam)
             outcome = replace(outcome, isolation="inline")
             record = self._record(job, outcome, began)
             made += store.put(record)
             records[record.key] = record
-            notify(Event("finished", job, record))
+            notify(Event("finished", job, record, made=True))
         return Report(records, [], made)
 
     def _work(
@@ -257,39 +256,21 @@ class LocalEngine:
         warm_up(job.scenario)
         events.put(Event("started", job))
         began = _now()
-        try:
-            outcome = self._all_passes(job, exam)
-        except (ServerEndedError, KilledError) as error:  # no fault of the run's, as it seems
-            if isinstance(error, ServerEndedError) and not error.had_worked:
-                raise
-            attempt = Attempt.begun(SERVER if isinstance(error, ServerEndedError) else str(error))
-            events.put(Event("again", job, note=attempt.first))
-            outcome = self._once_more(job, exam, attempt)
+        outcome = killed.outcome_of(
+            job.spec,
+            functools.partial(self._all_passes, job, exam),
+            lambda note: events.put(Event("again", job, note=note)),
+        )
         record = self._record(job, outcome, began)
         made = store.put(record)
         return Event("finished", job, record if made else store.get(job.spec) or record, made=made)
 
-    def _once_more(self, job: Job, exam: Exam, attempt: Attempt) -> Outcome:
-        """The same with a fork server of its own, and nobody beside; see `killed`.
-
-        Without a sandbox a method can kill the server; the others that had it too are innocent.
-        """
-        second = None
-        try:
-            return self._all_passes(job, exam, apart=True)
-        except KilledError as error:
-            second = error
-        except ServerEndedError:
-            if job.spec.isolation == "sandbox":
-                raise
-        return attempt.outcome(second, _memory(job))
-
-    def _all_passes(self, job: Job, exam: Exam, *, apart: bool = False) -> Outcome:
+    def _all_passes(self, job: Job, exam: Exam, apart: bool) -> Outcome:
         """The run, and what further passes over it add where the scenario is about cost."""
         scenario = job.scenario
 
         def one_pass(**how: Any) -> Outcome:
-            return checked(self._one_pass(job, exam, apart, **how))
+            return killed.checked(self._one_pass(job, exam, apart, **how))
 
         if job.spec.phase == "tuning" or not (scenario.window_seconds or scenario.flops):
             with self._crowd.alone() if apart else self._crowd.beside():
@@ -313,7 +294,9 @@ class LocalEngine:
         return outcome
 
     def _one_pass(self, job: Job, exam: Exam, apart: bool, **how: Any) -> Outcome:
-        spec, memory = job.spec, _memory(job)
+        spec = job.spec
+        before = self._untrained(job, exam)
+        memory = killed.memory_of(spec)
         code = (job.target, *exam.code)
         grants: dict[str, Any] = {
             "folders": exam.folders,
@@ -322,12 +305,29 @@ class LocalEngine:
             "processes": not job.scenario.window_seconds,  # the clock of costs sees one process
         }
         with self._supervisor.child(memory, spec.isolation, code, **grants) as child:
-            outcome = examine(spec, exam, job.target, child, **how)
+            outcome = examine(spec, exam, job.target, child, untrained=before, **how)
             outcome = replace(outcome, isolation=child.isolation)
+            written = child.folder.as_written
         if failure := outcome.failure:
-            reason = sandbox.hinted(failure.reason, outcome.isolation)
-            outcome = replace(outcome, failure=replace(failure, reason=reason))
+            reason = sandbox.hinted(written(failure.reason), outcome.isolation)
+            failure = replace(failure, reason=reason, log=written(failure.log))
+            outcome = replace(outcome, failure=failure)
         return outcome
+
+    def _untrained(self, job: Job, exam: Exam) -> tuple[float, ...] | None:
+        """Quality of the network before training; one process finds it for all runs of an exam."""
+        if not exam.scenario.untrained:
+            return None
+        with exam.lock:
+            known = exam.untrained.get(job.spec.device)
+            if known is None:
+                code = (*exam.code, exam.inference)
+                with self._supervisor.child(
+                    None, job.spec.isolation, code, exam.folders, job.spec.device
+                ) as child:
+                    known = untrained.judged(job.spec, exam, child)
+                exam.untrained[job.spec.device] = known
+            return known
 
     @contextlib.contextmanager
     def _alone(self, apart: bool) -> Iterator[Sequence[Counter]]:
@@ -379,10 +379,14 @@ class LocalEngine:
         )
 
 
-def _memory(job: Job) -> int | None:
-    """Bytes that a run may hold, beyond what its process starts with; None: no limit."""
-    memory: int | None = job.spec.budget["memory_bytes"] if job.spec.device == "cpu" else None
-    return memory
+def _inline(job: Job, exam: Exam) -> Outcome:
+    """A run in our own process."""
+    before = None
+    if exam.scenario.untrained:
+        alone = InlineProcess()
+        before = alone.lead(lambda: untrained.judged(job.spec, exam, alone))
+    process = InlineProcess()
+    return process.lead(lambda: examine(job.spec, exam, job.target, process, untrained=before))
 
 
 def _now() -> str:

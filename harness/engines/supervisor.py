@@ -12,10 +12,11 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 
+from harness.errors import HeldoutError
 from harness.isolation import sandbox
 from harness.isolation.forkserver import Child, ForkServer, ServerEndedError
-from harness.isolation.runfolder import RunFolder, Sources
-from harness.isolation.sandbox import Grant
+from harness.isolation.runfolder import RunFolder
+from harness.isolation.sources import Sources
 from harness.isolation.workfolder import sweep
 from harness.records.record import Isolation
 
@@ -53,7 +54,7 @@ class Supervisor:
         processes: bool = True,
         apart: bool = False,
     ) -> Iterator[Child]:
-        """A new process; in a sandbox it may read the sources of `code`, and `folders`.
+        """A new process; of `code` it has the sources, of `folders` in a sandbox the right to read.
 
         With `apart` nobody else has the same fork server.
 
@@ -61,12 +62,12 @@ class Supervisor:
         died under it: what came of the run then says nothing about the method.
         """
         with contextlib.ExitStack() as stack:
-            grant = None
-            if isolation == "sandbox":
-                folder = RunFolder(self._sources, code, folders, device, processes=processes)
-                grant = stack.enter_context(folder)
-            server = stack.enter_context(self._ready(grant, apart))
-            child = server.spawn(memory_bytes, grant)
+            folder = RunFolder(self._sources, code, folders, device, processes=processes)
+            stack.enter_context(folder)
+            confined = isolation == "sandbox" and sandbox.mechanism() == "bubblewrap"
+            wall = sandbox.wall(folder.grant) if confined else []
+            server = stack.enter_context(self._ready(wall, apart))
+            child = server.spawn(memory_bytes, folder, isolation)
             stack.callback(child.close)
             with self._lock:
                 self._active.add(child)
@@ -74,6 +75,9 @@ class Supervisor:
                 if self.stopping:
                     raise StoppedError
                 yield child
+            except HeldoutError:
+                if not (child.orphaned or self.stopping):  # else what follows says more
+                    raise
             finally:
                 with self._lock:
                     self._active.discard(child)
@@ -98,15 +102,14 @@ class Supervisor:
             self._server.close()
 
     @contextlib.contextmanager
-    def _ready(self, grant: Grant | None, apart: bool) -> Iterator[ForkServer]:
+    def _ready(self, wall: Sequence[str], apart: bool) -> Iterator[ForkServer]:
         """A server to start a process with; one that turns out to have died is discarded."""
-        behind = sandbox.wall(grant) if grant and sandbox.mechanism() == "bubblewrap" else []
-        own = apart or bool(behind)
+        own = apart or bool(wall)
         with self._lock:
             if self.stopping:
                 raise StoppedError
             if own:
-                server = ForkServer(self._threads, behind)
+                server = ForkServer(self._threads, wall)
                 self._apart.add(server)
             else:
                 if self._server is None:

@@ -1,20 +1,16 @@
-"""The folder of a run in a sandbox, and what the run takes of disk and memory."""
+"""The folder of a run, and what a run in a sandbox takes of disk and memory."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import stat
-import threading
 from collections.abc import Iterable, Iterator
-from importlib.util import cache_from_source
 from pathlib import Path
 
-from harness.candidate.loading import source_of
-from harness.errors import FailureKind
-from harness.fingerprint import closure
-from harness.isolation import sandbox
+from harness.errors import FailureKind, HeldoutError
 from harness.isolation.sandbox import Grant
+from harness.isolation.sources import Sources, Written
 from harness.isolation.workfolder import WorkFolder
 
 SCRATCH_BYTES = 4_000_000_000  # on disk, of a run
@@ -22,26 +18,8 @@ BLOCK = 4096  # bytes that a file counts for at least: there is an end to their 
 DEPTH = 64  # of folders in it
 
 
-class Sources:
-    """The files that code named by a run may read, found once: all runs of a command see the same.
-
-    One thread at a time: the interpreter counts the depth of syntax trees for all of them together.
-    """
-
-    def __init__(self) -> None:
-        self._known: dict[str, tuple[Path, tuple[Path, ...]]] = {}
-        self._lock = threading.Lock()
-
-    def of(self, target: str) -> tuple[Path, tuple[Path, ...]]:
-        """The folder that `target` (`loading.source_of`) imports from, files below it."""
-        with self._lock:
-            if target not in self._known:
-                self._known[target] = _sources(source_of(target))
-            return self._known[target]
-
-
 class RunFolder:
-    """The folder of one run: links to its sources, and its scratch. A context manager."""
+    """The folder of one run: its sources, which it may read, and its scratch. A context manager."""
 
     def __init__(
         self,
@@ -59,53 +37,45 @@ class RunFolder:
         self._work = WorkFolder()
         self._work.path.chmod(0o711)
         scratch, modules = self._work.path / "scratch", self._work.path / "modules"
-        scratch.mkdir()
-        modules.mkdir()
-        files: set[Path] = set()
+        self._written = Written(modules)
+        self._targets: dict[str, str] = {}
         try:
-            for target in dict.fromkeys(targets):
-                files |= _link(*sources.of(target), modules)
+            scratch.mkdir()
+            modules.mkdir()
+            for target in targets:
+                code = sources.of(target)
+                self._targets[target] = code.target
+                self._written.write(code.files)
+        except OSError as error:
+            self._work.remove()
+            raise HeldoutError(
+                f"cannot write the sources of a run ({error.strerror}); make room, or name another "
+                "place with TMPDIR, then run the same command again"
+            ) from error
         except BaseException:
-            self.__exit__()
+            self._work.remove()
             raise
         self.grant = Grant(
             scratch=str(scratch),
             modules=str(modules),
-            files=tuple(sorted(map(str, files))),
             folders=tuple(folders),
             accelerators=device != "cpu",
             processes=processes,
         )
 
-    def __enter__(self) -> Grant:
-        return self.grant
+    def target(self, target: str) -> str:
+        """By what name the run imports one of its targets."""
+        return self._targets.get(target, target)
+
+    def as_written(self, text: str) -> str:
+        """See `Written.as_written`."""
+        return self._written.as_written(text)
+
+    def __enter__(self) -> RunFolder:
+        return self
 
     def __exit__(self, *_: object) -> None:
         self._work.remove()
-
-
-def _sources(source: Path) -> tuple[Path, tuple[Path, ...]]:
-    """The folder that a file imports from, and the files below it that it comes to import."""
-    kept = any(source.is_relative_to(sandbox.HERE / name) for name in sandbox.KEPT)
-    if not kept and any(part in sandbox.PACKAGES for part in source.parts):
-        return source.parent, ()  # an installed library
-    root, found = closure(source)
-    return root, tuple(f for f in found if f.is_relative_to(root))
-
-
-def _link(root: Path, sources: Iterable[Path], modules: Path) -> set[Path]:
-    """Link files and their compiled forms where they are imported from."""
-    files = set()
-    for file in sources:
-        compiled = Path(cache_from_source(str(file)))
-        for path in (file, compiled):
-            if path.is_file() and path.resolve().is_relative_to(root):  # a link may lead anywhere
-                files.add(path)
-                link = modules / path.relative_to(root)
-                link.parent.mkdir(parents=True, exist_ok=True)
-                if not link.is_symlink():
-                    link.symlink_to(path)
-    return files
 
 
 def excess(grant: Grant, pid: int, memory_bytes: int | None) -> tuple[FailureKind, str] | None:

@@ -68,8 +68,7 @@ class Grant:
     """What one run's process gets beside interpreter and libraries. Crosses to it as JSON."""
 
     scratch: str  # the folder it may write to
-    modules: str  # the folder that it imports its sources from: links to `files`
-    files: tuple[str, ...]  # source files
+    modules: str  # the folder that it imports its sources from
     folders: tuple[str, ...] = ()  # pretrained models that the scenario names
     accelerators: bool = False
     processes: bool = True  # whether it may start any beside itself
@@ -152,7 +151,7 @@ def wall(grant: Grant) -> list[str]:
     roots, holes = _trees()
     links = [path for path in SYSTEM if Path(path).is_symlink()]
     shown = [*links, *map(str, roots), *(str(m) for m in _hub().glob("models--*"))]
-    inside = [*grant.files, *grant.folders, grant.modules]
+    inside = [*grant.folders, grant.modules]
     inside += ABOUT_ACCELERATORS if grant.accelerators else ()
     return bubblewrap.command(
         readable=shown,
@@ -322,8 +321,7 @@ def _around(root: Path, holes: set[Path]) -> Iterator[tuple[str, int]]:
 
 
 def _rights(grant: Grant) -> dict[str, int]:
-    rights = dict.fromkeys(grant.files, READ)
-    rights |= dict.fromkeys(grant.folders, READING)
+    rights = dict.fromkeys(grant.folders, READING)
     rights |= {grant.modules: READ | LIST, grant.scratch: WRITING, "/proc/self": READ | LIST}
     if grant.accelerators:
         rights |= dict.fromkeys(_accelerators(), READ | WRITE | DEVICE)

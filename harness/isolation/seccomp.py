@@ -1,7 +1,7 @@
 """Which system calls a sandboxed method may not make, as a filter that the kernel runs.
 
 What Landlock does not cover is refused here: the network, other processes' memory, IPC that needs
-no file, file metadata of others, namespaces, and leaving the process group. A refused call fails
+no file, file metadata, locks, namespaces, and leaving the process group. A refused call fails
 with EPERM, so that a method sees an OSError.
 
 Sources: seccomp(2), syscalls(2), linux/seccomp.h, linux/audit.h, linux/bpf_common.h; the numbers
@@ -41,6 +41,11 @@ DENIED: Mapping[str, tuple[int | None, int | None]] = {
     "lsetxattr": (189, 6), "setxattrat": (463, 463), "removexattr": (197, 14),
     "lremovexattr": (198, 15), "removexattrat": (466, 466), "file_setattr": (469, 469),
     "truncate": (76, 45), "open_by_handle_at": (304, 265), "name_to_handle_at": (303, 264),
+    "utimensat": (280, 88), "utimes": (235, None), "utime": (132, None), "futimesat": (261, None),
+    # the same by a descriptor: one for reading is enough for the owner of a file
+    "fchmod": (91, 52), "fsetxattr": (190, 7), "fremovexattr": (199, 16),
+    # which pages of a file somebody has read lately
+    "mincore": (27, 232), "cachestat": (451, 451), "lookup_dcookie": (212, 18),
     # other views of the file system and of the machine
     "unshare": (272, 97), "setns": (308, 268), "mount": (165, 40), "umount2": (166, 39),
     "pivot_root": (155, 41), "chroot": (161, 51), "move_mount": (429, 429),
@@ -63,8 +68,22 @@ UNSCOPED = {
 }  # fmt: skip
 """Refused where nothing else keeps signals from other processes."""
 
-PRETENDED = {"setsid": (112, 157), "setpgid": (109, 154)}
-"""Answered with success and not done: one signal to the group must reach all that it started."""
+PRETENDED: Mapping[int, Mapping[str, tuple[int | None, int | None]]] = {
+    0: {
+        # one signal to the group must reach all that it started
+        "setsid": (112, 157), "setpgid": (109, 154),
+        # a lock on a file that others read too, and what the kernel keeps of it in memory
+        "flock": (73, 32), "fadvise64": (221, 223), "readahead": (187, 213),
+    },
+    errno.EOPNOTSUPP: {  # notes at files: there are none
+        "getxattr": (191, 8), "lgetxattr": (192, 9), "fgetxattr": (193, 10),
+        "getxattrat": (464, 464), "listxattr": (194, 11), "llistxattr": (195, 12),
+        "flistxattr": (196, 13), "listxattrat": (465, 465),
+    },
+    errno.EINVAL: {"readlink": (89, None), "readlinkat": (267, 78)},  # as where there is no link
+}  # fmt: skip
+"""Not done, but answered by an error that programs take in their stride, or by success (0):
+error -> name -> (number on x86_64, on aarch64)."""
 
 CLONE3 = (435, 435)  # takes its flags by address, where no filter sees them; libc falls back
 FORKS = {"fork": (57, None), "vfork": (58, None)}
@@ -75,8 +94,19 @@ _CLONE_PARENT = 0x8000
 _CLONE_NEW = 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000 | 0x20000
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4  # who may look at its /proc files: that is how memory is counted
-_SET_OWNER = (8, 15)  # F_SETOWN, F_SETOWN_EX: whom a file's events send a signal
-_OWNER_OR_TYPE = (0x8901, 0x8902, 0x5412, 0x541C)  # FIOSETOWN, SIOCSPGRP, TIOCSTI, TIOCLINUX
+_SHARED_BY_FCNTL = (
+    *(8, 15, 10),  # F_SETOWN, F_SETOWN_EX, F_SETSIG: whom a file's events send which signal
+    *(5, 6, 7, 36, 37, 38),  # F_GETLK, F_SETLK, F_SETLKW and F_OFD_...: locks
+    *(1024, 1025, 1026),  # F_SETLEASE, F_GETLEASE, F_NOTIFY
+    *(1035, 1036, 1037, 1038),  # F_GET_RW_HINT, F_SET_RW_HINT, ..._FILE_RW_HINT: kept by the file
+)
+_SHARED_BY_IOCTL = (
+    *(0x8901, 0x8902, 0x5412, 0x541C),  # FIOSETOWN, SIOCSPGRP, TIOCSTI, TIOCLINUX
+    *(0x40086602, 0x40046602, 0x401C5820),  # FS_IOC_SETFLAGS (also of 32 bits), FS_IOC_FSSETXATTR
+    *(0x40087602, 0x40047602, 0x41009432),  # FS_IOC_SETVERSION (also of 32 bits), ..._SETFSLABEL
+    *(0x40806685, 0x800C6613, 0x40086610),  # FS_IOC_ENABLE_VERITY, encryption policies
+    *(0xC0189436, 0x4004662B),  # FIDEDUPERANGE, F2FS_IOC_SET_PIN_FILE
+)
 _AF_UNIX, _SOCK_STREAM, _SOCK_SEQPACKET = 1, 1, 5
 
 _LOAD_WORD, _MASK, _EQUAL, _ABOVE, _RETURN = 0x20, 0x54, 0x15, 0x25, 0x06
@@ -110,10 +140,11 @@ def conditions(
             (Check(0, (_AF_UNIX,)), Check(1, (_SOCK_STREAM, _SOCK_SEQPACKET), mask=0xF)),
         ),
         "prctl": ((157, 167), (Check(0, (_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE), among=False),)),
-        "fcntl": ((72, 25), (Check(1, _SET_OWNER, among=False),)),
-        "ioctl": ((16, 29), (Check(1, _OWNER_OR_TYPE, among=False),)),
+        "fcntl": ((72, 25), (Check(1, _SHARED_BY_FCNTL, among=False),)),
+        "ioctl": ((16, 29), (Check(1, _SHARED_BY_IOCTL, among=False),)),
         "prlimit64": ((302, 261), (Check(0, own),)),
         "setpriority": ((141, 140), (Check(0, (0,)), Check(1, own))),
+        "getpriority": ((140, 141), (Check(0, (0,)), Check(1, own))),
         "sched_setaffinity": ((203, 122), (Check(0, own),)),
         "sched_setscheduler": ((144, 119), (Check(0, own),)),
         "sched_setparam": ((142, 118), (Check(0, own),)),
@@ -151,7 +182,8 @@ def program(pid: int, *, may_fork: bool, signals_scoped: bool, machine: str | No
     ]
     code += _answer([CLONE3[column]], _ERRNO | errno.ENOSYS)
     code += _answer([numbers[column] for numbers in refused.values()], _ERRNO | errno.EPERM)
-    code += _answer([numbers[column] for numbers in PRETENDED.values()], _ERRNO)
+    for error, calls in PRETENDED.items():
+        code += _answer([numbers[column] for numbers in calls.values()], _ERRNO | error)
     wanted = conditions(pid, may_fork=may_fork, signals_scoped=signals_scoped)
     for numbers, checks in wanted.values():
         body = [part for check in checks for part in _checked(check)]

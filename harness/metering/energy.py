@@ -17,17 +17,16 @@ import json
 import math
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 
+from harness import programs
 from harness.records.record import Cost, Provenance
 
 GUESSED_WATTS = 4.0  # what CodeCarbon assumes per thread of a CPU that it does not know
 DRIFT = 0.1  # of idle power around a run, above which a measurement says so
 SHORT_SECONDS = 5.0  # NVML's counter ticks every 0.1 s: less is noise
-NOWHERE = "/proc"  # a folder in which nobody can put a file, and nobody has to remove one
 PROBE_SECONDS = 60.0  # for the first start of a tracker, which takes 1.4 to 1.9 s
 
 
@@ -106,16 +105,13 @@ class Probe:
     def __init__(self) -> None:
         """Start asking."""
         environment = {k: v for k, v in os.environ.items() if not k.startswith("CODECARBON_")}
-        environment |= {
-            "HOME": NOWHERE,  # no configuration file can change the figures
-            "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
-        }
+        environment["HOME"] = programs.FOLDER  # no configuration file can change the figures
         self._process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "harness.metering.energy"],
+            programs.command("harness.metering.energy", options=("-E", "-W", "ignore")),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            cwd=NOWHERE,
+            cwd=programs.FOLDER,
             env=environment,
             start_new_session=True,
         )

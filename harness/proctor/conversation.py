@@ -33,6 +33,9 @@ class Process(Protocol):
     pid: int
     channel: Channel
 
+    def target(self, target: str) -> str:
+        """By what name the process imports code that was named for it."""
+
     def log_fileno(self) -> int:
         """A descriptor that becomes readable when there is log to take; -1 without one."""
 

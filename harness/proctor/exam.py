@@ -6,7 +6,7 @@ import math
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -49,6 +49,9 @@ class Exam:
     seed: int
     steps: tuple[tuple[SharedArray, ...], ...] = ()
     """Per experience, its arrays in the order the scenario declares them; none to judge only."""
+    untrained: dict[str, tuple[float, ...]] = field(default_factory=dict, compare=False)
+    """By device, the quality of the network before training, on every test, once it is known."""
+    lock: threading.Lock = field(default_factory=threading.Lock, compare=False)  # for that
 
     @classmethod
     def sat(cls, scenario: Scenario, side: SideName, seed: int) -> Exam:
@@ -107,9 +110,13 @@ class Exam:
     @property
     def code(self) -> tuple[str, ...]:
         """What a method's process calls of the suite: it must be able to import that."""
-        scenario = self.scenario
-        calls = [c.target for c in (self.stream.model, scenario.constraint) if c is not None]
-        return (*calls, *([name_of(scenario.infer)] if scenario.untrained else ()))
+        calls = (self.stream.model, self.scenario.constraint)
+        return tuple(call.target for call in calls if call is not None)
+
+    @property
+    def inference(self) -> str:
+        """The target of the scenario's own predicting."""
+        return name_of(self.scenario.infer)
 
     @property
     def folders(self) -> tuple[str, ...]:

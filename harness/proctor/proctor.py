@@ -16,10 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from harness import seeds
 from harness.candidate.channel import ChannelError, Message, SharedArray
 from harness.candidate.counts import Counts, amounts, size_and_hash, within
-from harness.candidate.loading import name_of
 from harness.contract import Array, Point, Trace
 from harness.errors import RunFailure
 from harness.isolation.forkserver import Exit
@@ -28,6 +26,7 @@ from harness.metering.meter import Stopwatch, memory_available, resident_bytes
 from harness.proctor import overruns
 from harness.proctor.conversation import Conversation, KilledFailure, Process
 from harness.proctor.exam import Exam, checked
+from harness.proctor.opening import opened_with
 from harness.proctor.stopping import is_over
 from harness.proctor.targets import SPENT
 from harness.proctor.weights import Judge
@@ -58,15 +57,17 @@ def examine(
     target: str,
     process: Process,
     *,
+    untrained: Sequence[float] | None = None,
     counters: Sequence[Counter] = (),
     count_flops: bool = False,
 ) -> Outcome:
     """Lead one run from start to end. Never raises for what a method does.
 
+    `untrained`: quality of the network before training, on every test (`proctor.untrained`).
     `counters` measure the energy of the whole machine, so nothing else may run beside it. Counting
     FLOPs slows a run down, so that its times are worth nothing.
     """
-    sitting = _Sitting(spec, exam, process, counters, count_flops)
+    sitting = _Sitting(spec, exam, process, untrained, counters, count_flops)
     began = time.perf_counter()
     failure: RunFailure | None = None
     try:
@@ -93,10 +94,11 @@ class _Sitting:
         spec: RunSpec,
         exam: Exam,
         process: Process,
+        untrained: Sequence[float] | None,
         counters: Sequence[Counter],
         count_flops: bool,
     ) -> None:
-        self._spec, self._exam, self._pid = spec, exam, process.pid
+        self._spec, self._exam, self._process = spec, exam, process
         self._scenario, self._stream = exam.scenario, exam.stream
         self._limits = spec.budget
         self.talk = Conversation(process, spec.budget["limit_seconds"])
@@ -109,7 +111,7 @@ class _Sitting:
         self._counts: Counts | None = None  # as the other side tells them
         self._reward_calls = 0
         self._matrix: list[list[float]] = []
-        self._untrained: list[float] | None = None
+        self._untrained = untrained
         self._predictions: list[Prediction] = []
         self._outcomes: tuple[ItemScores, ...] = ()  # of the last final evaluation
         self._end: tuple[int | None, str | None] = (None, None)  # parameters, SHA-256 of weights
@@ -119,17 +121,17 @@ class _Sitting:
     # --- the order of execution --------------------------------------------------------------
 
     def conduct(self, target: str) -> None:
-        """Open, judge the untrained network, load, start, then learn and judge step by step."""
-        weights = list((self._stream.initial_weights or {}).values())
-        self.talk.ask("open", self._facts(), weights, kind="opened")
-        self._start_memory = resident_bytes(self._pid)
-        if self._scenario.untrained:
-            self._untrained = self._judge_untrained()
+        """Open, load, start, then learn and judge step by step."""
+        opening = opened_with(self._spec, self._exam, self._process, flops=self._count_flops)
+        self.talk.ask("open", *opening, kind="opened")
+        self._start_memory = resident_bytes(self._process.pid)
         self.talk.doing = "importing the method"
-        request = {"target": target, "setting": dict(self._spec.setting)}
-        self.talk.ask("load", request, kind="loaded")
-        self.talk.doing = "start"
-        with self._watch.training():
+        place = self._process.target(target)
+        with self._watch.training():  # what an import computes is computed for the run
+            self.talk.ask(
+                "load", {"target": place, "setting": dict(self._spec.setting)}, kind="loaded"
+            )
+            self.talk.doing = "start"
             self._count(self.talk.ask("go", kind="started"), begun=0)
         for i in range(len(self._stream.steps)):
             self.talk.doing = f"learn of experience {i}"
@@ -290,37 +292,6 @@ class _Sitting:
             raise ChannelError("an answer without outputs")
         self._book_predicting(reply)
         return reply.arrays[0]
-
-    def _judge_untrained(self) -> list[float]:
-        """Quality of the network before training, before any code of the method has run."""
-        infer = name_of(self._scenario.infer)
-        row = []
-        for j, test in enumerate(self._stream.tests):
-            arrays, seed = [self._exam.inputs[j]], self._exam.inference_seed(j)
-            outputs = self._predict("untrained", j, j, arrays, infer=infer, seed=seed)
-            outputs = checked(outputs, self._scenario.outputs, len(test.inputs))
-            row.append(self._exam.quality(j, self._exam.unshuffled(j, outputs)))
-        return row
-
-    def _facts(self) -> dict[str, Any]:
-        stream, spec, constraint = self._stream, self._spec, self._scenario.constraint
-        return {
-            "inputs": list(stream.inputs),
-            "classes": stream.classes,
-            "tasks": len(stream.steps),
-            "task_told": any(test.task is not None for test in stream.tests),
-            "device": spec.device,
-            "threads": spec.threads,
-            "budget": dict(spec.budget),
-            "facts": dict(stream.facts),
-            "model": dataclasses.asdict(stream.model),
-            "constraint": dataclasses.asdict(constraint) if constraint else None,
-            "flops": self._count_flops,
-            "weight_names": list(stream.initial_weights or {}),
-            "seeds": dataclasses.asdict(
-                seeds.of_run(spec.suite, spec.scenario, spec.side, spec.seed)
-            ),
-        }
 
     def _book_predicting(self, reply: Message) -> None:
         """Count what answering has spent in this evaluation; RunFailure past its limit."""

@@ -187,7 +187,7 @@ def web_address(remote: str) -> str:
 
 def _git(folder: Path, *arguments: str) -> str:
     done = subprocess.run(
-        ["git", "-C", str(folder), *arguments],
+        ["git", "-c", "core.fsmonitor=false", "-C", str(folder), *arguments],
         capture_output=True, text=True, check=True, timeout=10,
     )  # fmt: skip
     return done.stdout.strip()

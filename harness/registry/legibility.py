@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.errors import HeldoutError
-from harness.fingerprint import read_source
 from harness.registry import source
 from harness.registry.registry import MethodEntry
+from harness.sourcetext import read_source
 
 MAX_LINES = 150  # of a method's file: one sitting
 CONTRACT = frozenset({"contract", "space", "errors", "fingerprint", "formats", "datasets"})

@@ -20,7 +20,7 @@ from typing import TypeVar
 from harness.candidate.loading import source_of
 from harness.contract import Scenario
 from harness.errors import HeldoutError, did_you_mean
-from harness.fingerprint import read_source
+from harness.sourcetext import read_source
 
 T = TypeVar("T")
 VERBS = frozenset({"start", "learn", "predict"})

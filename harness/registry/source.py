@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from harness.errors import HeldoutError
-from harness.fingerprint import read_source
 from harness.registry.registry import MethodEntry
+from harness.sourcetext import read_source
 
 
 @dataclass(frozen=True)

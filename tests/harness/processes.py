@@ -52,7 +52,7 @@ def waited_for(event, process=None):
 
 
 def children(pid, module=""):
-    """Ids of the processes that one has started, by `python -m MODULE` if that is given."""
+    """Ids of the processes that one has started, to run MODULE if that is given."""
     found = []
     for path in Path(f"/proc/{pid}/task").glob("*/children"):  # by the thread that started them
         with contextlib.suppress(OSError):
@@ -81,13 +81,16 @@ def stored(folder):
 
 
 def blocking(folder, module):
-    """A folder for PYTHONPATH with which `python -m MODULE` does nothing while its parent lives.
+    """A folder for PYTHONPATH with which a process for MODULE does nothing while its parent lives.
 
     A real one ends when its parent hangs up; this one cannot hear that, and looks.
     """
-    path = folder / "sitecustomize.py"
-    path.write_text(
-        f"import os, sys, time\nparent = os.getppid()\nif {module!r} in sys.orig_argv:\n"
-        "    while os.getppid() == parent: time.sleep(0.1)\n    os._exit(0)\n"
+    idle = "import os, time\nparent = os.getppid()\nwhile os.getppid() == parent: time.sleep(0.1)"
+    (folder / "sitecustomize.py").write_text(
+        "import sys\nfrom harness import programs\ncommand = programs.command\n"
+        "def idle(module, *arguments, **options):\n"
+        f"    if module != {module!r}: return command(module, *arguments, **options)\n"
+        f"    return [sys.executable, '-c', {idle!r}, module]\n"
+        "programs.command = idle\n"
     )
     return str(folder)

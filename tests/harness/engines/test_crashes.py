@@ -75,9 +75,7 @@ class Victim:
         """Kill, one way or another."""
         how = self.chance.choice(["main", "main", "terminate", "interrupt", "all", "server"])
         if how == "server":  # the study goes on with another, and is killed a little later
-            servers = [
-                pid for pid, line in self.processes() if "harness.isolation.forkserver" in line
-            ]
+            servers = [pid for pid, line in self.processes() if "harness.isolation.serving" in line]
             kill(servers)
             time.sleep(self.chance.uniform(0, 2))
         victims = [pid for pid, _ in self.processes()] if how == "all" else [process.pid]

@@ -9,11 +9,12 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from processes import begun, blocking, children, errors, is_alive, stored, waited_for
 
-from harness import study
+from harness import programs, study
 from harness.candidate.channel import pair
 from harness.engines.local import LocalEngine
 from harness.isolation import sandbox
@@ -22,7 +23,7 @@ from heldout_testing import PATIENCE_SECONDS, environment
 
 STUDY = ("run", "toy-prompts", "toy-reinforce", "--trials", "4", "--seeds", "4", "--jobs", "2")
 RUNS = 8
-SERVER = "harness.isolation.forkserver"
+SERVER = "harness.isolation.serving"
 NEEDED = pytest.mark.skipif(bool(sandbox.why_not()), reason=sandbox.why_not())
 
 
@@ -53,14 +54,17 @@ def test_law_6_a_killed_fork_server_is_no_fault_of_any_run(toy, store):
 
 
 def test_a_fork_server_that_never_works_is_not_started_for_every_run(
-    toy, engine, store, tmp_path, monkeypatch, capfd
+    toy, engine, store, monkeypatch, capfd
 ):
     asked = study.Request("toy-prompts", ("toy-reinforce",), trials=1, seeds=4)
     assert not study.run(asked, engine, store).failed
-    (tmp_path / "broken").mkdir()
-    broken = f"import os, sys\nif {SERVER!r} in sys.orig_argv: os._exit(os.write(2, b'!'))"
-    (tmp_path / "broken" / "sitecustomize.py").write_text(broken)
-    monkeypatch.syspath_prepend(tmp_path / "broken")
+    broken = [sys.executable, "-c", "import os; os._exit(os.write(2, b'!'))"]
+    command = programs.command
+
+    def started(module, *arguments, **options):
+        return broken if module == SERVER else command(module, *arguments, **options)
+
+    monkeypatch.setattr(programs, "command", started)
     with LocalEngine(jobs=2, counters=()) as another:
         summary = study.run(dataclasses.replace(asked, trials=4), another, store)
     assert capfd.readouterr().err.count("!") == 1
@@ -82,7 +86,7 @@ def test_a_process_whose_harness_was_killed_while_it_was_made_ends_without_a_wor
     ) as server:
         theirs.close()
         kept, handed_over = zip(*(pair() for _ in range(3)), strict=True)
-        request = json.dumps({"memory_bytes": None, "grant": None}).encode()
+        request = json.dumps({"memory_bytes": None, "grant": {}, "path": []}).encode()
         socket.send_fds(ours, [request], [end.fileno() for end in handed_over])
         for end in (*handed_over, *kept, ours):
             end.close()
@@ -96,6 +100,7 @@ def test_ctrl_c_while_torch_is_loading_waits_for_nobody(tmp_path):
     paths = os.pathsep.join([blocking(tmp_path, SERVER), environment()["PYTHONPATH"]])
     with begun(folder, *STUDY, place={"PYTHONPATH": paths}) as process:
         (server,) = waited_for(lambda: children(process.pid, SERVER), process)
+        assert b"while os.getppid" in Path(f"/proc/{server}/cmdline").read_bytes()
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE_SECONDS) == 130, errors(folder)
         waited_for(lambda: not is_alive(server))
@@ -148,7 +153,7 @@ def test_law_4_where_no_record_can_be_written_that_is_said_and_the_next_run_comp
     shared_engine.accelerators(), shared_engine.hardware()  # its processes have no limit
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
-    limited(4096)()
+    limited(12_000)()  # the sources of a run are smaller, a record is larger
     try:
         failed = bench_here(*STUDY)
     finally:

@@ -26,7 +26,9 @@ from test_thieves import (  # noqa: F401 - fixtures
     told,
 )
 
-from harness.isolation import bubblewrap, runfolder, sandbox
+from harness.isolation import bubblewrap, sandbox
+from harness.isolation.runfolder import RunFolder
+from harness.isolation.sources import Sources
 from harness.records import schema
 
 NEEDED = pytest.mark.skipif(bool(bubblewrap.why_not()), reason=bubblewrap.why_not())
@@ -35,7 +37,7 @@ ENTERED = """
 import sys
 from harness.isolation import sandbox
 folder, secret, outsider = *sys.argv[1:3], int(sys.argv[3])
-grant = sandbox.Grant(f"{folder}/scratch", f"{folder}/modules", (f"{folder}/mine.py",))
+grant = sandbox.Grant(f"{folder}/scratch", f"{folder}/modules")
 sandbox.enter(grant, 1 << 30, None, tasks_outside=0)
 """
 
@@ -53,9 +55,9 @@ def test_law_3_bubblewrap_confines(tmp_path):
     folder = tmp_path / "run"
     for name in ("run", "run/scratch", "run/modules"):
         (tmp_path / name).mkdir()
-    (folder / "mine.py").write_text("mine")
+    (folder / "modules" / "mine.py").write_text("mine")
     (folder / "beside.py").write_text("label")
-    grant = sandbox.Grant(f"{folder}/scratch", f"{folder}/modules", (f"{folder}/mine.py",))
+    grant = sandbox.Grant(f"{folder}/scratch", f"{folder}/modules")
     command = [*sandbox.wall(grant), sys.executable, "-c", ENTERED + PROBES]
     root = str(sandbox.HERE)
     done = subprocess.run(
@@ -69,7 +71,7 @@ def test_law_3_bubblewrap_confines(tmp_path):
     refused = {"secret": "ENOENT", "beside mine": "ENOENT", "another process": "ENOENT",
                "signal": "EPERM", "socket": "EPERM"}  # fmt: skip
     assert {name: found[name] for name in refused} == refused
-    assert found["listing"] == ["mine.py", "modules", "scratch"]
+    assert found["listing"] == ["modules", "scratch"]
     assert (found["mine"], found["library"]) == ("mine", "decimal")
     for name in ("own file", "own process", "signal to itself", "pair", "null"):
         assert found[name] is True, name
@@ -79,10 +81,10 @@ def test_law_3_bubblewrap_confines(tmp_path):
 
 @NEEDED
 def test_what_libraries_bundle_is_out_of_sight():
-    with runfolder.RunFolder(runfolder.Sources(), (), (), "cpu", processes=True) as grant:
+    with RunFolder(Sources(), (), (), "cpu", processes=True) as folder:
         look = "import pathlib, sklearn.datasets as d; p = pathlib.Path(d.__file__).parent; "
         look += "print(*[len(list(p.glob(g))) for g in ('*.py', 'data/*')])"
-        command = [*sandbox.wall(grant), sys.executable, "-c", look]
+        command = [*sandbox.wall(folder.grant), sys.executable, "-c", look]
         done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     modules, files = map(int, done.stdout.split())

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.isolation import runfolder, sandbox, seccomp, syscalls
+from harness.isolation.sources import Sources
 
 NEEDED = pytest.mark.skipif(bool(sandbox.why_not()), reason=sandbox.why_not())
 
@@ -25,7 +26,9 @@ offered = syscalls.landlock_version()
 syscalls.landlock_version = lambda: min(version, offered)
 os.environ["HF_HOME"] = folder
 os.mkdir(f"{folder}/scratch"), os.mkdir(f"{folder}/modules")
-grant = sandbox.Grant(f"{folder}/scratch", f"{folder}/modules", (f"{folder}/mine.py",))
+with open(f"{folder}/modules/mine.py", "w") as file:
+    file.write("mine")
+grant = sandbox.Grant(f"{folder}/scratch", f"{folder}/modules")
 sandbox.enter(grant, 1 << 30, sandbox.foundation())
 """
 
@@ -47,7 +50,7 @@ def own_file():
 
 print(json.dumps({
     "secret": told(lambda: open(secret).read()),
-    "mine": told(lambda: open(f"{folder}/mine.py").read()),
+    "mine": told(lambda: open(f"{folder}/modules/mine.py").read()),
     "beside mine": told(lambda: open(f"{folder}/beside.py").read()),
     "listing": told(lambda: sorted(os.listdir(folder))),
     "own file": told(own_file),
@@ -77,7 +80,6 @@ def inside(tmp_path):
         secret.write_text("label")
         folder = tmp_path / "run"
         folder.mkdir()
-        (folder / "mine.py").write_text("mine")
         (folder / "beside.py").write_text("label")
         command = [sys.executable, "-c", ENTERED + PROBES, str(version), str(folder), str(secret)]
         done = subprocess.run(
@@ -140,20 +142,18 @@ def test_of_installed_suites_only_what_a_run_names_may_be_read(monkeypatch, tmp_
     assert rights[str(place)] == syscalls.LIST
     assert rights[str(place / "library")] == syscalls.READING
     assert not any(path.startswith(str(place / "suites")) for path in rights)
-    targets = (f"{place}/suites/networks/mlp.py:mlp", f"{place}/library/code.py:mlp")
-    with runfolder.RunFolder(runfolder.Sources(), targets, (), "cpu", processes=True) as grant:
-        names = {os.path.relpath(path, place) for path in grant.files}
+    targets = (f"{place}/suites/networks/mlp.py:mlp", "library.code:mlp")
+    with runfolder.RunFolder(Sources(), targets, (), "cpu", processes=True) as folder:
+        modules = Path(folder.grant.modules)
+        names = {p.relative_to(modules).as_posix() for p in modules.rglob("*.py")}
     inits = {"suites/__init__.py", "suites/networks/__init__.py"}
     assert names == inits | {"suites/networks/mlp.py"}
 
 
 # --- the filter, run by an interpreter of its own ------------------------------------------------
 
-ALLOWED, KILLED, ENOSYS, EPERM, PRETENDED = (
-    0x7FFF0000,
-    0x80000000,
-    *(0x50000 | code for code in (errno.ENOSYS, errno.EPERM, 0)),
-)
+ALLOWED, KILLED, REFUSED = 0x7FFF0000, 0x80000000, 0x50000
+ENOSYS, EPERM = REFUSED | errno.ENOSYS, REFUSED | errno.EPERM
 PID = 4242
 MACHINES = sorted(seccomp.AUDIT_ARCH)
 
@@ -187,8 +187,10 @@ def test_what_is_denied_is_denied_whatever_the_arguments(machine):
     for name, numbers in seccomp.DENIED.items():
         if numbers[column] is not None:
             assert verdict(machine, numbers[column], 1, 2, 3) == EPERM, name
-    for numbers in seccomp.PRETENDED.values():
-        assert verdict(machine, numbers[column]) == PRETENDED
+    for error, calls in seccomp.PRETENDED.items():
+        for name, numbers in calls.items():
+            if numbers[column] is not None:
+                assert verdict(machine, numbers[column]) == REFUSED | error, name
     assert verdict(machine, seccomp.CLONE3[column]) == ENOSYS
     assert verdict(machine, 63, arch=0x40000003) == KILLED  # calls of another architecture
 
@@ -202,7 +204,7 @@ def test_calls_that_are_not_known_yet_do_not_exist(machine, number):
 def test_everything_else_is_allowed(machine, number, may_fork, signals_scoped):
     column = list(seccomp.AUDIT_ARCH).index(machine)
     options = {"may_fork": may_fork, "signals_scoped": signals_scoped}
-    tables = [seccomp.DENIED, seccomp.PRETENDED, seccomp.FORKS, seccomp.UNSCOPED]
+    tables = [seccomp.DENIED, *seccomp.PRETENDED.values(), seccomp.FORKS, seccomp.UNSCOPED]
     named = {numbers[column] for table in tables for numbers in table.values()}
     named |= {seccomp.CLONE3[column]}
     named |= {numbers[column] for numbers, _ in seccomp.conditions(PID, **options).values()}
@@ -231,13 +233,21 @@ CALLS = {name: numbers for name, (numbers, _) in
         ("fcntl", (3, 1), {}, True),
         ("fcntl", (3, 8), {}, False),  # F_SETOWN
         ("fcntl", (3, 15), {}, False),  # F_SETOWN_EX
+        ("fcntl", (0, 10), {}, False),  # F_SETSIG
+        ("fcntl", (3, 6), {}, False),  # F_SETLK
+        ("fcntl", (3, 37), {}, False),  # F_OFD_SETLK
+        ("fcntl", (3, 1024), {}, False),  # F_SETLEASE
+        ("fcntl", (3, 1036), {}, False),  # F_SET_RW_HINT, which the file keeps
         ("ioctl", (3, 0x5401), {}, True),
         ("ioctl", (0, 0x5412), {}, False),  # TIOCSTI: typing into somebody's terminal
+        ("ioctl", (3, 0x40086602), {}, False),  # FS_IOC_SETFLAGS
         ("prlimit64", (0,), {}, True),
         ("prlimit64", (PID,), {}, True),
         ("prlimit64", (PID - 1,), {}, False),
         ("setpriority", (0, 0), {}, True),
         ("setpriority", (2, 0), {}, False),  # PRIO_USER: everything that this user runs
+        ("getpriority", (0, PID), {}, True),
+        ("getpriority", (0, PID - 1), {}, False),
         ("sched_setaffinity", (1,), {}, False),
         ("kill", (1,), {}, True),
         ("kill", (PID,), {"signals_scoped": False}, True),
@@ -261,7 +271,10 @@ HEADERS = {"x86_64": "/usr/include/x86_64-linux-gnu/asm/unistd_64.h"}
 def test_the_numbers_are_those_of_the_kernels_headers():
     text = Path(HEADERS["x86_64"]).read_text().split("#define __NR_")[1:]
     real = {name: int(number) for name, number in (line.split()[:2] for line in text)}
-    tables = (seccomp.DENIED, seccomp.PRETENDED, seccomp.FORKS, seccomp.UNSCOPED, CALLS)
+    tables = (
+        *(seccomp.DENIED, seccomp.FORKS, seccomp.UNSCOPED, CALLS),
+        *seccomp.PRETENDED.values(),
+    )
     for table in tables:
         for name, numbers in table.items():
             assert real.get(name, numbers[0]) == numbers[0], name

@@ -60,9 +60,14 @@ def the_bundled_data_by_its_library(_):
 
 
 def the_suite_itself(_):
-    """The evaluation side, built by the suite's own code."""
+    """The evaluation side, built by the suite's own code, where that lies."""
     import importlib
+    import sys
 
+    del sys.path[0]  # the folder of what the run was given
+    for name in [name for name in sys.modules if name.partition(".")[0] == "suites"]:
+        del sys.modules[name]
+    importlib.invalidate_caches()
     suite = importlib.import_module("suites.continual.scenarios")
     (scenario,) = [s for s in suite.scenarios() if s.name == "split-digits-class"]
     return scenario.build("evaluation", 0).tests[0].answers[:40].tolist()
@@ -92,7 +97,7 @@ def the_command_line(_):
     """What the harness was called with."""
     found = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in ancestors()]
     # the fork server's own says nothing
-    found = [line for line in found if b"harness.isolation.forkserver" not in line]
+    found = [line for line in found if b"harness.isolation.serving" not in line]
     return b"heldout" if any(found) else None
 
 
