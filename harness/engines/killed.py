@@ -31,7 +31,6 @@ from harness.proctor.proctor import Outcome
 from harness.records.record import Cost, Failure, RunSpec
 
 GROUPS = Path("/sys/fs/cgroup")
-Notify = Callable[[str], None]
 SERVER = "its fork server was killed"
 _LIMITS = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"))
 """Files of a control group, of both versions: what it may hold and what it holds, in bytes."""
@@ -82,30 +81,37 @@ class Attempt:
         return replace(second.outcome, failure=replace(second.outcome.failure, reason=reason))
 
 
-def outcome_of(spec: RunSpec, attempt: Callable[[bool], Outcome], say: Notify) -> Outcome:
+def outcome_of(
+    spec: RunSpec,
+    attempt: Callable[[bool], Outcome],
+    alone: Callable[[], contextlib.AbstractContextManager[None]],
+    say: Callable[[str], None],
+) -> Outcome:
     """What a run comes to, made again where its process, or its server, was ended by a signal.
 
-    `attempt` is told whether it has a fork server of its own and nobody beside it; `say` why there
-    is a second one.
+    `attempt` is told whether it is the second one, which is made inside of `alone`; `say` is told
+    why there is one.
     """
     try:
         return attempt(False)
     except KilledError as error:
-        again = Attempt.begun(str(error))
+        first = str(error)
     except ServerEndedError as error:
         if not error.had_worked:
             raise
-        again = Attempt.begun(SERVER)
-    say(again.first)
+        first = SERVER
+    say(first)
     second = None
-    try:
-        return attempt(True)
-    except KilledError as error:
-        second = error
-    except ServerEndedError:  # without a sandbox a method can kill it
-        if spec.isolation == "sandbox":
-            raise
-    return again.outcome(second, memory_of(spec))
+    with alone():
+        again = Attempt.begun(first)
+        try:
+            return attempt(True)
+        except KilledError as error:
+            second = error
+        except ServerEndedError:  # without a sandbox a method can kill it
+            if spec.isolation == "sandbox":
+                raise
+        return again.outcome(second, memory_of(spec))
 
 
 def memory_of(spec: RunSpec) -> int | None:

@@ -259,6 +259,7 @@ class LocalEngine:
         outcome = killed.outcome_of(
             job.spec,
             functools.partial(self._all_passes, job, exam),
+            self._crowd.alone,
             lambda note: events.put(Event("again", job, note=note)),
         )
         record = self._record(job, outcome, began)
@@ -266,14 +267,18 @@ class LocalEngine:
         return Event("finished", job, record if made else store.get(job.spec) or record, made=made)
 
     def _all_passes(self, job: Job, exam: Exam, apart: bool) -> Outcome:
-        """The run, and what further passes over it add where the scenario is about cost."""
+        """The run, and what further passes over it add where the scenario is about cost.
+
+        `apart`: with fork servers of their own, by a thread that is alone in the crowd.
+        """
         scenario = job.scenario
+        among = contextlib.nullcontext if apart else self._crowd.beside
 
         def one_pass(**how: Any) -> Outcome:
             return killed.checked(self._one_pass(job, exam, apart, **how))
 
         if job.spec.phase == "tuning" or not (scenario.window_seconds or scenario.flops):
-            with self._crowd.alone() if apart else self._crowd.beside():
+            with among():
                 return one_pass()
         with self._alone(apart) as counters:
             before = self._idle_watts(counters)
@@ -288,7 +293,7 @@ class LocalEngine:
         else:
             outcome = replace(outcome, cost=cost)
         if scenario.flops and outcome.failure is None:
-            with self._crowd.alone() if apart else self._crowd.beside():
+            with among():
                 counted = one_pass(count_flops=True)
             outcome = repetition.with_flops(outcome, counted)
         return outcome
@@ -332,11 +337,8 @@ class LocalEngine:
     @contextlib.contextmanager
     def _alone(self, apart: bool) -> Iterator[Sequence[Counter]]:
         """The machine's energy counters; where there are any, nobody else runs meanwhile."""
-        if not (self._counters or apart):
-            with self._crowd.beside():
-                yield ()
-            return
-        with self._crowd.alone():
+        place = self._crowd.alone if self._counters else self._crowd.beside
+        with contextlib.nullcontext() if apart else place():
             yield self._counters
 
     def _idle_watts(self, counters: Sequence[Counter]) -> dict[str, float]:

@@ -30,6 +30,8 @@ def test_runs_leave_nothing_behind(bench, temporary, method_file, isolation):
     done = bench("run", CLASS, "er", bad, *SHORT, "--isolation", isolation, env=place)
     assert done.returncode == 1, done.stderr
     assert "bad luck" in done.stderr
+    assert "another command" not in done.stderr
+    assert "2 runs done, 0 found" in done.stdout
     assert list(folder.iterdir()) == []
 
 
