@@ -41,8 +41,8 @@ class Method(Protocol):
 
     Class attributes, all optional:
     `space`: mapping of field name to a dimension of `harness.space`, what tuning may search;
-    `requires`: frozenset of what a scenario must offer (`Scenario.offers`), e.g. {"labels"};
-        where something is missing, the method is not applicable rather than failed;
+    `requires`: frozenset of what a scenario must offer (`Scenario.offers`), e.g. {"labels"}, else
+        the method is not applicable; what is offered and not declared, it is not handed;
     `own_model`: True where it brings its own network instead of `problem.model()`.
     """
 
@@ -379,8 +379,9 @@ class Scenario:
     quality: Callable[[Array, Array], float]  # (outputs (N, ...), answers (N, ...)) -> one number
     metrics: Callable[[Trace], Mapping[str, float]]  # must hold `metric.name`
     outputs: Outputs = Outputs()
-    offers: frozenset[str] = frozenset({"labels"})
+    offers: frozenset[str] = frozenset({"labels"})  # for each, its fields: harness/declared.py
     deliverable: Deliverable = "predictions"
+    judges_network: bool = False  # by its weights, through `infer`, unless `own_model` is declared
     constraint: Call | None = None  # builds the `Constraint` that delivered weights must satisfy
     infer: Callable[[nn.Module, Tensor, int | None, torch.Generator], Tensor] | None = None
     """(model in eval mode, inputs (N, ...), task or None, rng) -> outputs (N, ...): how the harness

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from harness import protocol, space
-from harness.contract import Budget, Scalar, Scenario
+from harness.contract import CONTRACT_VERSION, Budget, Scalar, Scenario
 from harness.datasets import images
+from harness.declared import JUDGED_NETWORKS, Declaration
 from harness.engines.facts import MethodFacts, of_method
 from harness.engines.local import Event, Job, LocalEngine, Report
 from harness.errors import DataError, HeldoutError, did_you_mean
@@ -50,10 +51,13 @@ class Entry:
     scenario: Scenario
     target: str
     budget_standard: bool
+    declaration: Declaration
 
     def job(self, spec: RunSpec, selection: Selection | None) -> Job:
         """The engine's view of one run."""
-        return Job(spec, self.scenario, self.target, self.budget_standard, selection)
+        return Job(
+            spec, self.scenario, self.target, self.budget_standard, self.declaration, selection
+        )
 
 
 @dataclass(frozen=True)
@@ -151,9 +155,12 @@ def run(
     if request.phase != "tuning":
         if request.phase == "evaluation" and problems:
             raise HeldoutError(problems[min(problems)])
+        own = {e.study.method: e.declaration.own_model for e in entries}
         for method in methods(request):
             try:
-                description.write(store.root, description.of_method(method))
+                told = description.of_method(method)
+                own_model = own.get(method.name, told.own_model)  # as its process declared
+                description.write(store.root, dataclasses.replace(told, own_model=own_model))
             except HeldoutError as error:  # `bench leaderboard describe` can do that later
                 errors.append(str(error))
         do(
@@ -259,7 +266,8 @@ def _entry(
             f"{scenario.id}: its tuning side and evaluation side are the same data; a scenario "
             "needs two problems (law 1)"
         )
-    return Entry(study, scenario, method.target, budget == scenario.budget)
+    standard = budget == scenario.budget
+    return Entry(study, scenario, method.target, standard, facts.declaration)
 
 
 def limits(budget: Budget) -> dict[str, Any]:
@@ -270,14 +278,19 @@ def limits(budget: Budget) -> dict[str, Any]:
     return limits
 
 
-def content_hash(scenario: Scenario) -> str:
-    """Hash of everything a scenario states as data; its code is covered by its version."""
+def content_hash(scenario: Scenario, contract: int = CONTRACT_VERSION) -> str:
+    """Hash of everything a scenario states as data; its code is covered by its version.
+
+    What a scenario stated later than that version of the contract is left out.
+    """
     stated = {
         field.name: getattr(scenario, field.name)
         for field in dataclasses.fields(scenario)
         if field.name not in NO_CONTENT and not callable(getattr(scenario, field.name))
     }
     stated["offers"] = sorted(scenario.offers)
+    if contract < JUDGED_NETWORKS:
+        del stated["judges_network"]
     for name in ("metric", "outputs"):
         stated[name] = dataclasses.asdict(stated[name])
     if scenario.constraint is not None:

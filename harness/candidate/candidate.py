@@ -171,8 +171,10 @@ class Candidate:
             points=data["points"],
             evaluate=self._pause,
             oracle=self._reward if data["oracle"] else None,
+            withheld=data["withheld"],
+            oracle_needs=data["oracle_needs"],
         )
-        with _named_verb("learn"), self._learning():
+        with _named_verb("learn"), experience.explaining(), self._learning():
             self._method.learn(experience)
         experience.close()
         self._check_finite()

@@ -6,6 +6,7 @@ the method.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import operator
 import time
@@ -72,7 +73,8 @@ class StreamExperience:
     """One experience of any kind: named tensors with a common first dimension.
 
     Implements `harness.contract.Labelled`, `Prompted` and `Preferences`; asking for a field that
-    the scenario does not have raises AttributeError with the names of those it has.
+    the scenario does not have raises AttributeError with the names of those it has, and asking for
+    one that the method did not declare says what to declare: no such field is in this process.
     """
 
     def __init__(
@@ -86,6 +88,8 @@ class StreamExperience:
         points: int = 1,
         evaluate: Callable[[], bool] | None = None,
         oracle: Oracle | None = None,
+        withheld: Mapping[str, str] | None = None,  # field -> the requirement that covers it
+        oracle_needs: str = "",  # the requirement that covers rewards, if it was not declared
     ) -> None:
         self.task = task
         self.classes = classes
@@ -96,6 +100,8 @@ class StreamExperience:
         self._points = points
         self._evaluate = evaluate
         self._oracle = oracle
+        self._withheld = dict(withheld or {})
+        self._oracle_needs = oracle_needs
         self._seen = 0  # samples of this experience through batches()
         self._steps = 0
         self._evaluated = 0  # evaluation points passed within this experience
@@ -193,6 +199,12 @@ class StreamExperience:
         """See `harness.contract.Prompted.reward`."""
         if self._oracle is None:
             raise RunFailure("contract", "this scenario has no verifier and no proxy reward")
+        if self._oracle_needs:
+            raise RunFailure(
+                "contract",
+                f"reward() is the {self._oracle_needs}, which this method does not declare; "
+                f'add "{self._oracle_needs}" to its `requires`',
+            )
         if len(prompts) != len(completions):
             raise RunFailure(
                 "contract",
@@ -203,6 +215,8 @@ class StreamExperience:
     def __getattr__(self, name: str) -> Tensor:
         """A field of the scenario as a whole: `inputs`, `prompts`, `solutions`, ..."""
         tensors = self.__dict__.get("_tensors", {})
+        if name in self.__dict__.get("_withheld", {}):
+            raise AttributeError(f"it was not handed {name}: {self._undeclared()}")
         if name not in tensors:
             raise AttributeError(f"this experience has no {name}; it has {', '.join(tensors)}")
         if not self._read:
@@ -210,3 +224,17 @@ class StreamExperience:
             self._ledger.samples_read += self._size
         found: Tensor = tensors[name]
         return found
+
+    @contextlib.contextmanager
+    def explaining(self) -> Iterator[None]:
+        """Say so where a loop takes fields out of batches that the method did not declare."""
+        try:
+            yield
+        except ValueError as error:
+            if self._withheld and str(error).startswith("not enough values to unpack"):
+                error.args = (f"{error}: {self._undeclared()}",)
+            raise
+
+    def _undeclared(self) -> str:
+        needs = ", ".join(f'"{need}"' for need in dict.fromkeys(self._withheld.values()))
+        return f"{', '.join(self._withheld)} go to methods with {needs} in their `requires`"

@@ -55,6 +55,9 @@ def check(
         except HeldoutError as error:
             return [*found, Finding("contract", "problem", str(error))]
         found += _space(facts)
+        if facts.own_model:
+            text = "it brings its own network in place of the scenario's, and every page says so"
+            found.append(Finding("own model", "hint", text))
         trial = _Trial(entry, facts, engine, folder, notify, patience_seconds)
         return [*found, *trial.findings(suite or entry.suite, only)]
 

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 
 from harness.contract import Point, Scenario
+from harness.engines.facts import of_method
 from harness.engines.local import Job, LocalEngine
 from harness.errors import HeldoutError
 from harness.isolation.workfolder import WorkFolder
@@ -38,8 +39,12 @@ def differing(
     record: Record, scenario: Scenario, method: MethodEntry, engine: LocalEngine
 ) -> list[str]:
     """What comes out otherwise when the run is done again; raises HeldoutError if it cannot be."""
-    job = Job(record.spec, scenario, method.target, record.budget_standard, record.selection)
     with WorkFolder() as folder:
+        facts = of_method(method, engine, folder)
+        job = Job(
+            record.spec, scenario, method.target, record.budget_standard, facts.declaration,
+            record.selection,
+        )  # fmt: skip
         report = engine.run([job], Store.open(folder / "results"), lambda _: None)
     if not report.records:
         raise HeldoutError("; ".join(report.errors))

@@ -6,10 +6,15 @@ import dataclasses
 
 import click
 
+from harness import declared
 from harness.cli import OK, terminal
-from harness.contract import Scenario
+from harness.contract import CONTRACT_VERSION, Scenario
+from harness.declared import Declaration
 from harness.errors import HeldoutError, did_you_mean
 from harness.registry import registry, source
+
+PLAIN = Declaration(frozenset(), own_model=False)
+"""A method that trains the scenario's own network."""
 
 
 @click.command("show")
@@ -51,7 +56,7 @@ def _scenario(scenario: Scenario) -> None:
         ["primary metric", f"{metric.name}, {metric.unit}, {better} is better"],
         ["chance level", f"{metric.floor:.4g}"],
         ["offers", ", ".join(sorted(scenario.offers))],
-        ["deliverable", scenario.deliverable],
+        ["deliverable", _deliverable(scenario)],
         [
             "budget",
             ", ".join(f"{k} {v:g}" for k, v in limits.items() if isinstance(v, int | float)),
@@ -62,11 +67,25 @@ def _scenario(scenario: Scenario) -> None:
     terminal.show(terminal.table(rows, form="plain"))
 
 
+def _deliverable(scenario: Scenario) -> str:
+    kind = declared.deliverable(scenario, PLAIN, CONTRACT_VERSION)
+    if kind == scenario.deliverable:
+        return kind
+    return f"{kind}; {scenario.deliverable} of a method with a network of its own"
+
+
 def _method(entry: registry.MethodEntry) -> None:
     text = source.read(entry)
     terminal.say(f"{entry.name} ({entry.path})")
     terminal.say()
     terminal.show(text.doc)
+    terminal.say()
+    if text.requires is not None:
+        terminal.say(
+            f"requires: {', '.join(sorted(text.requires)) or 'labels, as it says nothing'}"
+        )
+    if text.own_model:
+        terminal.say("own model: it brings its own network in place of the scenario's")
     terminal.say()
     rows = [
         [h.name, h.type, h.default, text.space.get(h.name, "fixed"), h.comment]

@@ -10,6 +10,7 @@ from typing import Any
 
 from harness import space as spaces
 from harness.contract import CONTRACT_VERSION, Scalar
+from harness.declared import Declaration
 from harness.engines.local import LocalEngine
 from harness.errors import HeldoutError
 from harness.fingerprint import digest, of_source
@@ -32,6 +33,11 @@ class MethodFacts:
     def defaults(self) -> dict[str, Scalar]:
         """Every hyper-parameter at its default."""
         return {name: default for name, (_, default) in self.fields.items()}
+
+    @property
+    def declaration(self) -> Declaration:
+        """What its runs are handed and judged by."""
+        return Declaration(frozenset(self.requires), self.own_model)
 
     @property
     def dimensions(self) -> dict[str, spaces.Dimension]:

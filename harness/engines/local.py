@@ -20,6 +20,7 @@ from typing import Any, Literal
 from harness.candidate.channel import ChannelError
 from harness.candidate.loading import check_description
 from harness.contract import Scenario
+from harness.declared import Declaration
 from harness.engines import killed, repetition
 from harness.engines.crowd import Crowd
 from harness.engines.inline import InlineProcess
@@ -51,6 +52,7 @@ class Job:
     scenario: Scenario
     target: str  # the method, as the method's process imports it
     budget_standard: bool
+    declaration: Declaration  # as the method was asked before its runs, not as it says in one
     selection: Selection | None = None
 
 
@@ -253,7 +255,7 @@ class LocalEngine:
         if done is not None:
             return Event("finished", job, done)
         exam = self._exams.get(job.scenario, job.spec.side, job.spec.seed)
-        warm_up(job.scenario)
+        warm_up(job.scenario, job.declaration, job.spec.contract)
         events.put(Event("started", job))
         began = _now()
         outcome = killed.outcome_of(
@@ -300,7 +302,7 @@ class LocalEngine:
 
     def _one_pass(self, job: Job, exam: Exam, apart: bool, **how: Any) -> Outcome:
         spec = job.spec
-        before = self._untrained(job, exam)
+        how["untrained"] = self._untrained(job, exam)
         memory = killed.memory_of(spec)
         code = (job.target, *exam.code)
         grants: dict[str, Any] = {
@@ -310,7 +312,7 @@ class LocalEngine:
             "processes": not job.scenario.window_seconds,  # the clock of costs sees one process
         }
         with self._supervisor.child(memory, spec.isolation, code, **grants) as child:
-            outcome = examine(spec, exam, job.target, child, untrained=before, **how)
+            outcome = examine(spec, exam, job.target, job.declaration, child, **how)
             outcome = replace(outcome, isolation=child.isolation)
             written = child.folder.as_written
         if failure := outcome.failure:
@@ -388,7 +390,8 @@ def _inline(job: Job, exam: Exam) -> Outcome:
         alone = InlineProcess()
         before = alone.lead(lambda: untrained.judged(job.spec, exam, alone))
     process = InlineProcess()
-    return process.lead(lambda: examine(job.spec, exam, job.target, process, untrained=before))
+    sit = functools.partial(examine, job.spec, exam, job.target, job.declaration)
+    return process.lead(lambda: sit(process, untrained=before))
 
 
 def _now() -> str:

@@ -35,6 +35,7 @@ from harness.records.record import Isolation
 Mechanism = Literal["landlock", "bubblewrap"]
 
 TASKS = 256  # processes and threads of a run together
+DESCRIPTORS = 1024  # open at a time: what a pipe or a pair of sockets holds counts as no memory
 FILE_BYTES = 64 << 30  # of one file, where no memory limit says less
 FIRST_USER = 0x70000000  # of the users that runs get where we are root; nobody else's by then
 
@@ -238,9 +239,12 @@ def _kept(user: int | None) -> tuple[int, ...]:
 
 
 def _limit(user: int | None, memory_bytes: int | None, tasks_outside: int) -> None:
-    """Limits of tasks and of the size of a file; those of memory are every process' already."""
+    """Limits of tasks, descriptors and file size; those of memory are every process' already."""
     size = FILE_BYTES if memory_bytes is None else min(memory_bytes, FILE_BYTES)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    open_files = DESCRIPTORS if most == resource.RLIM_INFINITY else min(most, DESCRIPTORS)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, open_files))
     tasks = TASKS if user is not None else TASKS + _tasks_of(os.getuid()) + tasks_outside
     resource.setrlimit(resource.RLIMIT_NPROC, (tasks, tasks))
 

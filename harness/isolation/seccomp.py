@@ -44,8 +44,9 @@ DENIED: Mapping[str, tuple[int | None, int | None]] = {
     "utimensat": (280, 88), "utimes": (235, None), "utime": (132, None), "futimesat": (261, None),
     # the same by a descriptor: one for reading is enough for the owner of a file
     "fchmod": (91, 52), "fsetxattr": (190, 7), "fremovexattr": (199, 16),
-    # which pages of a file somebody has read lately
+    # which pages of a file somebody has read lately, and where its memory is to lie
     "mincore": (27, 232), "cachestat": (451, 451), "lookup_dcookie": (212, 18),
+    "mbind": (237, 235), "set_mempolicy_home_node": (450, 450),
     # other views of the file system and of the machine
     "unshare": (272, 97), "setns": (308, 268), "mount": (165, 40), "umount2": (166, 39),
     "pivot_root": (155, 41), "chroot": (161, 51), "move_mount": (429, 429),
@@ -107,6 +108,9 @@ _SHARED_BY_IOCTL = (
     *(0x40806685, 0x800C6613, 0x40086610),  # FS_IOC_ENABLE_VERITY, encryption policies
     *(0xC0189436, 0x4004662B),  # FIDEDUPERANGE, F2FS_IOC_SET_PIN_FILE
 )
+_SHARED_BY_MADVISE = (9, 20, 21, 25, 100, 101)
+"""MADV_REMOVE, ..._COLD, ..._PAGEOUT, ..._COLLAPSE, ..._HWPOISON, ..._SOFT_OFFLINE: what is done to
+the memory behind a mapping, which others may map too."""
 _AF_UNIX, _SOCK_STREAM, _SOCK_SEQPACKET = 1, 1, 5
 
 _LOAD_WORD, _MASK, _EQUAL, _ABOVE, _RETURN = 0x20, 0x54, 0x15, 0x25, 0x06
@@ -142,6 +146,7 @@ def conditions(
         "prctl": ((157, 167), (Check(0, (_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE), among=False),)),
         "fcntl": ((72, 25), (Check(1, _SHARED_BY_FCNTL, among=False),)),
         "ioctl": ((16, 29), (Check(1, _SHARED_BY_IOCTL, among=False),)),
+        "madvise": ((28, 233), (Check(2, _SHARED_BY_MADVISE, among=False),)),
         "prlimit64": ((302, 261), (Check(0, own),)),
         "setpriority": ((141, 140), (Check(0, (0,)), Check(1, own))),
         "getpriority": ((140, 141), (Check(0, (0,)), Check(1, own))),

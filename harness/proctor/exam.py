@@ -309,5 +309,6 @@ def _check_stream(stream: Stream, scenario: Scenario, side: SideName) -> None:
             )
     if scenario.budget.patience is not None and scenario.points < 2:
         raise HeldoutError(f"{scenario.id}: early stopping needs `points` above 1 to look at")
-    if (scenario.untrained or scenario.deliverable == "weights") and scenario.infer is None:
+    predicting = scenario.untrained or scenario.judges_network or scenario.deliverable == "weights"
+    if predicting and scenario.infer is None:
         raise HeldoutError(f"{scenario.id}: needs `infer`, since the harness is to predict")

@@ -16,9 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from harness import declared
 from harness.candidate.channel import ChannelError, Message, SharedArray
 from harness.candidate.counts import Counts, amounts, size_and_hash, within
 from harness.contract import Array, Point, Trace
+from harness.declared import Declaration
 from harness.errors import RunFailure
 from harness.isolation.forkserver import Exit
 from harness.metering.counters import Counter
@@ -26,6 +28,7 @@ from harness.metering.meter import Stopwatch, memory_available, resident_bytes
 from harness.proctor import overruns
 from harness.proctor.conversation import Conversation, KilledFailure, Process
 from harness.proctor.exam import Exam, checked
+from harness.proctor.handing import handed
 from harness.proctor.opening import opened_with
 from harness.proctor.stopping import is_over
 from harness.proctor.targets import SPENT
@@ -55,6 +58,7 @@ def examine(
     spec: RunSpec,
     exam: Exam,
     target: str,
+    declaration: Declaration,
     process: Process,
     *,
     untrained: Sequence[float] | None = None,
@@ -63,11 +67,12 @@ def examine(
 ) -> Outcome:
     """Lead one run from start to end. Never raises for what a method does.
 
-    `untrained`: quality of the network before training, on every test (`proctor.untrained`).
-    `counters` measure the energy of the whole machine, so nothing else may run beside it. Counting
-    FLOPs slows a run down, so that its times are worth nothing.
+    `declaration` decides what the method is handed, and by what it is judged. `untrained`: quality
+    of the network before training, on every test (`proctor.untrained`). `counters` measure the
+    energy of the whole machine, so nothing else may run beside it. Counting FLOPs slows a run down,
+    so that its times are worth nothing.
     """
-    sitting = _Sitting(spec, exam, process, untrained, counters, count_flops)
+    sitting = _Sitting(spec, exam, declaration, process, untrained, counters, count_flops)
     began = time.perf_counter()
     failure: RunFailure | None = None
     try:
@@ -93,6 +98,7 @@ class _Sitting:
         self,
         spec: RunSpec,
         exam: Exam,
+        declaration: Declaration,
         process: Process,
         untrained: Sequence[float] | None,
         counters: Sequence[Counter],
@@ -100,7 +106,8 @@ class _Sitting:
     ) -> None:
         self._spec, self._exam, self._process = spec, exam, process
         self._scenario, self._stream = exam.scenario, exam.stream
-        self._limits = spec.budget
+        self._limits, self._requires = spec.budget, declaration.requires
+        self._deliverable = declared.deliverable(exam.scenario, declaration, spec.contract)
         self.talk = Conversation(process, spec.budget["limit_seconds"])
         self._watch = Stopwatch(process.pid, counters)
         self._judge = Judge(exam, spec.device)
@@ -149,15 +156,9 @@ class _Sitting:
     def _learn(self, i: int) -> None:
         """One `learn`, with evaluation points and rewards served off the clock."""
         step = self._stream.steps[i]
-        request = {
-            "task": i,
-            "classes": list(step.classes),
-            "names": list(step.arrays),
-            "points": self._scenario.points,
-            "oracle": step.oracle is not None,
-        }
+        said, arrays = handed(self._scenario, self._requires, step, self._exam.steps[i])
         with self._watch.training():
-            self.talk.send("learn", request, self._exam.steps[i])
+            self.talk.send("learn", {"task": i, **said}, arrays)
             message = self.talk.receive()
         points = self._scenario.points - 1  # left; the one at the end is ours to call
         while message.kind != "learned":
@@ -192,6 +193,8 @@ class _Sitting:
         return patience is not None and is_over(qualities, patience, higher_is_better=better)
 
     def _rewarded(self, i: int, oracle: Any, message: Message) -> Message:
+        if need := declared.withheld_reward(self._scenario.offers, self._requires):
+            raise RunFailure("contract", f'it asked for rewards and does not declare "{need}"')
         if len(message.arrays) != 2 or any(array.ndim < 1 for array in message.arrays):
             raise ChannelError("a reward request without prompts and completions")
         prompts, completions = message.arrays
@@ -215,7 +218,7 @@ class _Sitting:
     def _evaluate(self, i: int, *, final: bool) -> list[float]:
         """Quality of every test now; one more point of the curve, and stored predictions."""
         met: bool | None = None
-        if self._scenario.deliverable == "weights":
+        if self._deliverable == "weights":
             self.talk.doing = "delivering weights"
             with self._watch.predicting():
                 room = memory_available() // 2
@@ -254,7 +257,7 @@ class _Sitting:
 
     def _outputs(self, judged: Sequence[int]) -> dict[int, Array]:
         """The checked outputs by paper, in the papers' own order."""
-        if self._scenario.deliverable == "weights":
+        if self._deliverable == "weights":
             return {j: self._delivered_outputs(j) for j in judged}
         found: dict[int, Array] = {}
         asked = set(judged)

@@ -11,6 +11,7 @@ import numpy as np
 from harness.candidate import loading
 from harness.candidate.channel import ChannelError, Message
 from harness.contract import Array, Constraint, Scenario
+from harness.declared import Declaration, deliverable
 from harness.errors import DIVERGED, RunFailure
 from harness.fingerprint import of_weights
 from harness.proctor.exam import Exam
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def warm_up(scenario: Scenario) -> None:
+def warm_up(scenario: Scenario, declaration: Declaration, contract: int) -> None:
     """Load torch here, if we are to judge weights, before the clock of any run has started."""
-    if scenario.deliverable == "weights":
+    if deliverable(scenario, declaration, contract) == "weights":
         import torch
 
         torch.set_num_threads(1)
@@ -69,7 +70,11 @@ class Judge:
             model.load_state_dict(weights)
         except RuntimeError as error:
             first = str(error).replace("\n", " ")[:400]
-            raise RunFailure("weights", f"the weights do not fit the network: {first}") from error
+            own = ""
+            if self._exam.scenario.judges_network:
+                own = "; a method with a network of its own says so: own_model = True"
+            text = f"the weights do not fit the network: {first}{own}"
+            raise RunFailure("weights", text) from error
         self._model = model.eval().to(self._device)
         self.parameters = sum(p.numel() for p in model.parameters())
         self.sha256 = of_weights({n: as_array(t) for n, t in weights.items()})

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,6 +28,8 @@ SUFFIX = ".parquet"
 VERSION = 1
 VERSION_KEY = b"heldout.method_version"
 _TEXT = pa.string()
+LATER = {"own_model": False}
+"""Columns that the first files lack, with what their methods had declared."""
 SCHEMA = pa.schema(
     [
         pa.field("method", _TEXT, nullable=False),
@@ -42,6 +44,7 @@ SCHEMA = pa.schema(
             ),
             nullable=False,
         ),
+        pa.field("own_model", pa.bool_(), nullable=False),
     ],
     metadata={VERSION_KEY: str(VERSION).encode()},
 )
@@ -68,6 +71,7 @@ class Description:
     path: str  # inside the repository, "" where the file is in none
     repository: str  # its web address, "" where it has none
     hyperparameters: tuple[Field, ...]
+    own_model: bool = False  # whether it brings its own network instead of the scenario's
 
 
 def of_method(entry: MethodEntry) -> Description:
@@ -78,16 +82,22 @@ def of_method(entry: MethodEntry) -> Description:
         for h in text.hyperparameters
     )
     path, repository = _origin(entry.path)
-    return Description(entry.name, of_source(entry.path), text.doc, path, repository, fields)
+    method_hash = of_source(entry.path)
+    return Description(entry.name, method_hash, text.doc, path, repository, fields, text.own_model)
 
 
 def write(root: Path, description: Description) -> bool:
-    """Store a description in a results folder; False where the same one is stored already."""
+    """Store a description in a results folder; False where the same one is stored already.
+
+    That a source brings its own network, as a run of it has told, no later text takes back.
+    """
     name = f"{store.slug(description.method)[:60]}-{description.method_hash[:16]}{SUFFIX}"
     path = root / store.METHODS / name
     try:
-        if path.exists() and _read(path) == description:
-            return False
+        if path.exists():
+            kept = _read(path)
+            if kept == (description := replace(description, own_model=_own(kept, description))):
+                return False
     except HeldoutError:
         pass  # unreadable: replaced
     row = asdict(description)
@@ -105,6 +115,11 @@ def write(root: Path, description: Description) -> bool:
     return True
 
 
+def _own(kept: Description, description: Description) -> bool:
+    same = (kept.method, kept.method_hash) == (description.method, description.method_hash)
+    return description.own_model or (same and kept.own_model)
+
+
 def read_all(root: Path) -> tuple[dict[tuple[str, str], Description], list[store.Damage]]:
     """By name and source hash: every description of a results folder; and the files that failed."""
     found, damaged = {}, []
@@ -116,6 +131,11 @@ def read_all(root: Path) -> tuple[dict[tuple[str, str], Description], list[store
             continue
         found[description.method, description.method_hash] = description
     return found, damaged
+
+
+def own_models(described: Iterable[Description]) -> frozenset[tuple[str, str]]:
+    """By name and source hash: the methods that bring their own network."""
+    return frozenset((one.method, one.method_hash) for one in described if one.own_model)
 
 
 def missing(
@@ -145,7 +165,10 @@ def _read(path: Path) -> Description:
         version = int((file.metadata.metadata or {}).get(VERSION_KEY, b"0"))
         if version != VERSION:
             raise HeldoutError(f"{path}: no description that this heldout reads ({version})")
-        (row,) = file.read(use_threads=False).select(SCHEMA.names).cast(SCHEMA).to_pylist()
+        table = file.read(use_threads=False)
+        for name in LATER.keys() - set(table.column_names):
+            table = table.append_column(name, pa.array([LATER[name]] * table.num_rows))
+        (row,) = table.select(SCHEMA.names).cast(SCHEMA).to_pylist()
     except (OSError, pa.ArrowException, ValueError, KeyError) as error:
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise HeldoutError(

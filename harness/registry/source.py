@@ -29,6 +29,7 @@ class MethodText:
     hyperparameters: tuple[Hyperparameter, ...]
     space: dict[str, str]
     requires: frozenset[str] | None  # what a scenario must offer; None: not written as a literal
+    own_model: bool  # whether it brings its own network; also where that is not plainly denied
 
 
 def read(entry: MethodEntry) -> MethodText:
@@ -46,18 +47,20 @@ def read(entry: MethodEntry) -> MethodText:
     fields: dict[str, Hyperparameter] = {}
     space: dict[str, str] = {}
     requires: frozenset[str] | None = frozenset()
-    known = True
+    known, own_model = True, False
     for part in _line_of_descent(class_name, classes):
         known = known and all(_is_local(base, classes) for base in part.bases)
         for name, node in _attributes(part):
             if name == "space":
                 space = _space(node.value)
+            elif name == "own_model":
+                own_model = not _is_false(node.value)
             elif name == "requires":
                 requires = _requires(node.value)
                 known = True
             elif isinstance(node, ast.AnnAssign) and not _is_class_variable(node.annotation):
                 fields[name] = _field(name, node, lines)
-    return MethodText(doc, tuple(fields.values()), space, requires if known else None)
+    return MethodText(doc, tuple(fields.values()), space, requires if known else None, own_model)
 
 
 def _line_of_descent(name: str, classes: dict[str, ast.ClassDef]) -> list[ast.ClassDef]:
@@ -106,6 +109,10 @@ def _space(written: ast.expr | None) -> dict[str, str]:
     if isinstance(written, ast.Call) and ast.unparse(written.func) == "dict":
         return {str(k.arg): ast.unparse(k.value) for k in written.keywords if k.arg}
     return {}
+
+
+def _is_false(written: ast.expr | None) -> bool:
+    return isinstance(written, ast.Constant) and not written.value
 
 
 def _requires(written: ast.expr | None) -> frozenset[str] | None:

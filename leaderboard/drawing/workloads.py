@@ -25,6 +25,7 @@ class Line:
 
     method: str
     reached: int  # workloads whose target most runs reached
+    own_model: bool  # whether it brings its own network
     scores: tuple[float | None, ...]  # per cost, mean height of the profile; None: not measured
 
 
@@ -64,7 +65,7 @@ def _of_division(standing: SuiteStanding, division: Division) -> Workloads | Non
         times = {cost: _medians(rows, costs[cost], cost) for cost in kept}
         scores = tuple(_score(times[cost], list(costs[cost].values())) for cost in kept)
         reached = sum(math.isfinite(time) for time in times[first] or ())
-        lines.append(Line(total.method, reached, scores))
+        lines.append(Line(total.method, reached, total.own_model, scores))
         series += _series(total.method, times[first], list(costs[first].values()), reached)
     here = [s for s in scenarios if s.scenario.name in dict(places)]
     references = sorted({s.anchor.reference.method for s in here if s.anchor})

@@ -23,7 +23,9 @@ class Shown:
 def render(gaps: Sequence[GapTable]) -> str:
     """The page's HTML."""
     template = markup.environment().get_template("gap.html.j2")
-    return template.render(shown=[_shown(table) for table in gaps], home=links.INDEX)
+    return template.render(
+        shown=[_shown(table) for table in gaps], own_model=page.OWN_MODEL_BADGE, home=links.INDEX
+    )
 
 
 def _shown(table: GapTable) -> Shown:

@@ -26,6 +26,9 @@ class Badge:
     title: str  # one sentence
 
 
+OWN_MODEL_BADGE = Badge(
+    "own model", "note", "Trains a network of its own in place of the scenario's."
+)
 BOUND_BADGE = Badge("bound", "note", "Has more than its rivals: a bound for them, not a rival.")
 
 
@@ -181,6 +184,8 @@ def badges(row: Row) -> tuple[Badge, ...]:
     if entry.own_budget:
         budget = formats.prose(entry.own_budget)
         found.append(Badge("own budget", "note", f"Not the scenario's budget: {budget}"))
+    if entry.own_model and entry.runs:
+        found.append(OWN_MODEL_BADGE)
     if entry.bound and entry.runs:
         found.append(BOUND_BADGE)
     if 0 < len(entry.runs) < statistics.MINIMUM_SEEDS:

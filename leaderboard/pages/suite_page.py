@@ -95,6 +95,7 @@ def render(standings: Standings, standing: SuiteStanding, overall: Overall) -> s
             busy=page.busy(row for one in standing.scenarios for row in one.rows),
             targets=workloads.of_suite(standing, overall),
             panels=panels,
+            own_model=page.OWN_MODEL_BADGE,
             home=links.INDEX,
         )
     )
@@ -254,6 +255,8 @@ def badges(total: Total) -> tuple[Badge, ...]:
         found.append(Badge("untuned", "note", "The setting was given by hand."))
     if total.why_unranked in ("debugging", "own budget"):
         found.append(Badge(total.why_unranked, "note", "Never ranked beside standard runs."))
+    if total.own_model:
+        found.append(page.OWN_MODEL_BADGE)
     if total.why_unranked == BOUND:
         found.append(page.BOUND_BADGE)
     coverage = f"{total.covered}/{total.applicable}"

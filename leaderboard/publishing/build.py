@@ -72,7 +72,8 @@ def site(results: Path, previous: bytes | None) -> tuple[dict[str, bytes], Built
     descriptions, unread = description.read_all(results)
     frozen, broken = anchors.read(results)
     unread = [*damaged, *unread, *broken]
-    read = board.read(table, _damaged_files(unread, results))
+    own_models = description.own_models(descriptions.values())
+    read = board.read(table, _damaged_files(unread, results), own_models)
     standing = standings.of_board(read, frozen)
     methods = Methods(standing, table)
     logs = failure_logs(results, methods.failed_keys)

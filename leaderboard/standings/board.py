@@ -15,7 +15,7 @@ import dataclasses
 import json
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -113,6 +113,7 @@ class Entry:
     stale: int = 0
     superseded: int = 0
     repeats: tuple[tuple[Run, ...], ...] = ()  # the same setting in other environments, by seed
+    own_model: bool = False  # whether the method brings its own network
     bound: bool = False  # whether the frozen constants say that it has more than its rivals
 
     @property
@@ -185,8 +186,15 @@ _RUN = [f.name for f in dataclasses.fields(Run) if f.name not in _OTHER]
 _NAMES = [*_PROBLEM, *_RUN, "metrics"]
 
 
-def read(table: pa.Table, damaged: Iterable[DamagedFile] = ()) -> Board:
-    """The board of all rows; the order of rows and files does not matter."""
+def read(
+    table: pa.Table,
+    damaged: Iterable[DamagedFile] = (),
+    own_models: Collection[tuple[str, str]] = (),
+) -> Board:
+    """The board of all rows; the order of rows and files does not matter.
+
+    `own_models` are the methods, by name and source hash, that bring their own network.
+    """
     known: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for name in table.group_by(["suite", "scenario", "method"]).aggregate([]).to_pylist():
         known[name["suite"]][name["scenario"]].add(name["method"])
@@ -194,7 +202,9 @@ def read(table: pa.Table, damaged: Iterable[DamagedFile] = ()) -> Board:
     suites = []
     for suite, scenarios in sorted(known.items()):
         methods = tuple(sorted(set().union(*scenarios.values())))
-        built = [_scenario(suite, s, runs.get((suite, s), []), methods) for s in scenarios]
+        built = [
+            _scenario(suite, s, runs.get((suite, s), []), methods, own_models) for s in scenarios
+        ]
         suites.append(Suite(suite, tuple(sorted(built, key=_place)), methods))
     files = sorted(damaged, key=lambda file: (file.path, file.reason))
     return Board(tuple(suites), tuple(files), table.num_rows)
@@ -239,13 +249,19 @@ def _run(row: dict[str, Any]) -> Run:
     )
 
 
-def _scenario(suite: str, name: str, runs: Sequence[Run], methods: Iterable[str]) -> Scenario:
+def _scenario(
+    suite: str,
+    name: str,
+    runs: Sequence[Run],
+    methods: Iterable[str],
+    own_models: Collection[tuple[str, str]],
+) -> Scenario:
     """The newest problem decides; a debugging run does not get to say which that is."""
     problem = None
     if runs:
         real = [run for run in runs if run.isolation != DEBUGGING_ISOLATION]
         problem = _newest(real or runs, lambda run: run.problem)
-    entries = [_entry(problem, group) for group in _group(runs, _line).values()]
+    entries = [_entry(problem, group, own_models) for group in _group(runs, _line).values()]
     missing = set(methods) - {entry.method for entry in entries}
     entries += [Entry(method, RANKED_PROTOCOL, False, "") for method in missing]
     entries.sort(key=lambda e: (e.method, e.protocol, e.debugging, e.own_budget))
@@ -258,7 +274,9 @@ def _line(run: Run) -> tuple[str, str, bool, str]:
     return run.method, run.protocol, run.isolation == DEBUGGING_ISOLATION, own_budget
 
 
-def _entry(problem: Problem | None, runs: Sequence[Run]) -> Entry:
+def _entry(
+    problem: Problem | None, runs: Sequence[Run], own_models: Collection[tuple[str, str]]
+) -> Entry:
     fresh = [run for run in runs if run.problem == problem]
     if fresh:
         source = _newest(fresh, lambda run: run.method_hash)
@@ -276,6 +294,7 @@ def _entry(problem: Problem | None, runs: Sequence[Run]) -> Entry:
         runs=tuple(current[seed] for seed in sorted(current)),
         stale=len(runs) - len(fresh),
         superseded=len(fresh) - len(current),
+        own_model=any((run.method, run.method_hash) in own_models for run in current.values()),
         repeats=tuple(tuple(found[seed] for seed in sorted(found)) for found in repeats),
     )
 

@@ -26,6 +26,7 @@ class GapLine:
     gap: Estimate | None  # how much better the usual practice looks, seed by seed; None unpaired
     heldout_ranks: tuple[int, int]  # rank sets among the methods of this table
     usual_ranks: tuple[int, int]
+    own_model: bool  # whether it brings its own network
 
     @property
     def moved(self) -> bool:
@@ -92,7 +93,8 @@ def _lines(standing: ScenarioStanding) -> tuple[GapLine, ...]:
             continue
         gap = _gap(heldout[method], usual[method], sign)
         places = [(int(r[i][0]), int(r[i][1])) for r in ranks]
-        lines.append(GapLine(method, scores[0], scores[1], gap, places[0], places[1]))
+        own_model = heldout[method].own_model
+        lines.append(GapLine(method, scores[0], scores[1], gap, places[0], places[1], own_model))
     return tuple(sorted(lines, key=lambda line: (-sign * line.heldout.mean, line.method)))
 
 

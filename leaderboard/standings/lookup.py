@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
+
 from harness.errors import HeldoutError, did_you_mean
 from harness.records.reading import read_table
+from harness.registry import description
 from leaderboard.standings import anchors, board, standings
+from leaderboard.standings.board import Board
 from leaderboard.standings.standings import ScenarioStanding, Standings, SuiteStanding
 
 
@@ -14,20 +18,25 @@ def all_of(results: Path) -> Standings:
     """The standings of every suite."""
     table, _ = read_table(results)
     frozen, _ = anchors.read(results)
-    return standings.of_board(board.read(table), frozen)
+    return standings.of_board(_board(results, table), frozen)
 
 
 def suite_of(results: Path, name: str) -> SuiteStanding:
     """The standing of a suite."""
     table, _ = read_table(results)
     frozen, _ = anchors.read(results)
-    known = {suite.name: suite for suite in board.read(table).suites}
+    known = {suite.name: suite for suite in _board(results, table).suites}
     if name not in known:
         raise HeldoutError(
             f"{results} has no run of a suite {name!r}{did_you_mean(name, known)}; "
             "see: bench results"
         )
     return standings.of_suite(known[name], frozen)
+
+
+def _board(results: Path, table: pa.Table) -> Board:
+    descriptions, _ = description.read_all(results)
+    return board.read(table, own_models=description.own_models(descriptions.values()))
 
 
 def scenario_of(standing: SuiteStanding, place: str) -> ScenarioStanding:

@@ -61,6 +61,7 @@ class Total:
     failed: int  # runs that count as the floor
     stale: int
     superseded: int
+    own_model: bool  # whether it brings its own network on any of them
     reproduced: bool  # on every scenario, see `standings.Row.reproduced`
 
     @property
@@ -251,6 +252,7 @@ def _total(
         failed=sum(len(row.entry.failures) for row in chosen or present),
         stale=sum(row.entry.stale for row in rows.values()),
         superseded=sum(row.entry.superseded for row in rows.values()),
+        own_model=any(row.entry.own_model for row in rows.values()),
         reproduced=bool(chosen) and all(row.reproduced for row in chosen),
     )
 

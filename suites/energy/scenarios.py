@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -46,6 +47,9 @@ from harness.contract import (
 from suites.data.samples import Samples, stratified
 from suites.data.standardised import standardised
 from suites.metrics.accuracy import accuracy, right
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor, nn
 
 CLASSES = 10
 PIXELS = 64
@@ -85,6 +89,8 @@ def _scenario(name: str, title: str, depth: int, kind: str) -> Scenario:
         metrics=metrics,
         outputs=Outputs("integer", low=0, high=CLASSES - 1),
         offers=frozenset({"labels", kind}),
+        judges_network=True,
+        infer=_label,
         points=POINTS,
         trials=8,
         tuning_seeds=2,
@@ -134,6 +140,13 @@ def _stream(depth: int, kind: str, side: SideName, seed: int) -> Stream:  # noqa
 
 
 # --- judging -----------------------------------------------------------------------------------
+
+
+def _label(model: nn.Module, inputs: Tensor, task: int | None, rng: Generator) -> Tensor:
+    """The label with the largest logit (N,)."""
+    del task, rng
+    logits: Tensor = model(inputs)
+    return logits.argmax(1)
 
 
 def metrics(trace: Trace) -> Mapping[str, float]:

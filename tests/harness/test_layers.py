@@ -22,6 +22,7 @@ NUMBERS = "harness/formats.py"  # number formats, after which methods are named
 # those only that stand above it in the table: so there is no circle and no arrow upwards.
 HARNESS = {
     "contract": "",
+    "declared": "contract",
     "errors": "",
     "formats": "",
     "programs": "",
@@ -36,17 +37,18 @@ HARNESS = {
     "protocol": "contract errors space seeds records",
     "metering": "programs records",
     "isolation": "errors programs sourcetext fingerprint records candidate",
-    "proctor": "contract errors seeds fingerprint records candidate metering isolation",
-    "engines": "contract errors space fingerprint records candidate registry metering isolation"
-    " proctor",
-    "study": "contract errors datasets space fingerprint records registry protocol metering"
-    " isolation engines",
+    "proctor": "contract declared errors seeds fingerprint records candidate metering isolation",
+    "engines": "contract declared errors space fingerprint records candidate registry metering"
+    " isolation proctor",
+    "study": "contract declared errors datasets space fingerprint records registry protocol"
+    " metering isolation engines",
     "notebook": "errors records engines study",
     "checking": "contract errors space seeds fingerprint records candidate registry protocol"
     " metering isolation proctor engines study",
     "reproduction": "contract errors records registry protocol engines study",
     "__init__": "records notebook",
-    "cli": "contract errors datasets records registry engines study checking reproduction __init__",
+    "cli": "contract declared errors datasets records registry engines study checking"
+    " reproduction __init__",
 }
 SUITES = {
     "data": "",

@@ -29,6 +29,32 @@ def taken(batches):
     return [x.tolist() for x, _ in batches]
 
 
+def test_a_field_that_was_not_declared_says_what_to_declare():
+    experience, ledger = stream(withheld={"solutions": "solutions", "notes": "worked notes"})
+    sentence = 'go to methods with "solutions", "worked notes" in their `requires`'
+    with pytest.raises(AttributeError, match="was not handed solutions: solutions, notes go"):
+        _ = experience.solutions
+    with pytest.raises(AttributeError, match="has no hints; it has inputs, targets"):
+        _ = experience.hints
+    with pytest.raises(ValueError, match="expected 3, got 2") as told, experience.explaining():
+        for _x, _y, _solutions in experience.batches(4):
+            pass
+    assert sentence in str(told.value)
+    with pytest.raises(ValueError, match=r"unpack$"), stream()[0].explaining():
+        raise ValueError("not enough values to unpack")
+    assert ledger.samples_read == 0
+
+
+def test_a_reward_that_was_not_declared_is_not_asked_for():
+    asked = []
+    experience, _ = stream(oracle=lambda *both: asked.append(both), oracle_needs="verifier")
+    with pytest.raises(RunFailure, match="reward\\(\\) is the verifier, which") as failed:
+        experience.reward(torch.zeros(1), torch.zeros(1))
+    assert failed.value.kind == "contract"
+    assert 'add "verifier" to its `requires`' in failed.value.reason
+    assert not asked
+
+
 # --- what batches hold -------------------------------------------------------------------------
 
 

@@ -59,6 +59,9 @@ WRONG = {
         ["space: the default of lr, 7.0, lies outside its space"]),
     "raises": (lambda s: s.replace(LAST, "        raise ValueError('no')"),
         ["run: fails on", "predict raised ValueError: no (mine.py:"]),
+    "reads what it does not declare": (lambda s: s.replace(
+        "    space =", "    requires = {'task identity'}\n    space ="),
+        ["it declares nothing that", "add \"labels\" to its `requires`"]),
     "needs what nobody has": (lambda s: s.replace(
         "    space =", "    requires = ('telepathy',)\n    space ="),
         ["run: it needs telepathy; no core scenario offers that"]),
@@ -87,6 +90,8 @@ def test_what_is_wrong_is_said(name, findings):
 HINTS = {
     "no space": (lambda s: re.sub(r"    space = .*\n", "", s), "space: it declares no space"),
     "too long": (lambda s: s + "# more\n" * 200, "length: the file has"),
+    "own network": (lambda s: s.replace("    space =", "    own_model = True\n    space ="),
+        "own model: it brings its own network in place of the scenario's"),
     "no sample": (lambda s: s.replace("experience.batches(self.batch_size)", "()"),
         "budget: learned from no sample"),
     "slow answers": (lambda s: re.sub(r"    space = .*\n", "", s).replace(

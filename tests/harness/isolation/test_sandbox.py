@@ -241,6 +241,8 @@ CALLS = {name: numbers for name, (numbers, _) in
         ("ioctl", (3, 0x5401), {}, True),
         ("ioctl", (0, 0x5412), {}, False),  # TIOCSTI: typing into somebody's terminal
         ("ioctl", (3, 0x40086602), {}, False),  # FS_IOC_SETFLAGS
+        ("madvise", (0, 4096, 4), {}, True),  # MADV_DONTNEED
+        ("madvise", (0, 4096, 25), {}, False),  # MADV_COLLAPSE
         ("prlimit64", (0,), {}, True),
         ("prlimit64", (PID,), {}, True),
         ("prlimit64", (PID - 1,), {}, False),

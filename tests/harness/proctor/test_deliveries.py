@@ -14,6 +14,8 @@ from harness.candidate.channel import Channel
 
 @dataclass
 class Mine:
+    requires = REQUIRES
+
     def start(self, problem):
         self.model = problem.model()
 
@@ -28,12 +30,24 @@ class Mine:
 """
 
 
+REQUIRES = {
+    "toy-prompts/permutation": {"prompts", "verifier"},
+    "toy-pairs/point": {"preferences", "proxy reward"},
+    "toy-costs/clouds": {"labels"},
+}
+
+
+def source(place):
+    """The method, declaring all that a toy offers."""
+    return PROMPTS.replace("REQUIRES", str(REQUIRES[place]))
+
+
 @pytest.fixture
 def judged(toy, run, method_file):
     """The record of a method with this in `learn`, on a toy suite."""
 
     def go(code, place="toy-prompts/permutation", **options):
-        target = method_file(source=PROMPTS, before=code)
+        target = method_file(source=source(place), before=code)
         summary = run(target, place=place, **{"budget": {"limit_seconds": "1200"}} | options)
         assert summary.errors == []
         return summary.results[0].evaluation[0]
@@ -139,10 +153,11 @@ def test_points_after_the_harness_said_stop_are_refused(toy, run, method_file):
     goes_on = """
     for _ in range(19): experience._evaluate()
     """
+    place = "toy-costs/clouds"
     target = method_file(
-        source=PROMPTS, before=goes_on, predict="return torch.zeros(len(inputs)).long()"
+        source=source(place), before=goes_on, predict="return torch.zeros(len(inputs)).long()"
     )
-    (record,) = run(target, place="toy-costs/clouds", budget={}).results[0].evaluation
+    (record,) = run(target, place=place, budget={}).results[0].evaluation
     assert record.failure.kind == "contract"
     assert "unexpected message 'point'" in record.failure.reason
     assert len(record.curve) == 4, "patience is 3"

@@ -2,11 +2,13 @@
 
 import dataclasses
 
+import pyarrow.parquet as pq
 import pytest
 
 from harness.records.reading import read_table
 from harness.registry import description, registry
 from harness.registry.description import Description, Field
+from heldout_testing import METHOD
 
 SOME = Description(
     "er", "a" * 64, "Text.", "baselines/er.py", "https://example.org/bench",
@@ -20,6 +22,24 @@ def test_a_description_comes_back_as_it_was(store):
     better = dataclasses.replace(SOME, doc="Better text.")
     assert description.write(store.root, better)
     assert description.read_all(store.root) == ({("er", "a" * 64): better}, [])
+
+
+def test_whether_it_brings_its_own_network_is_kept(store):
+    own = dataclasses.replace(SOME, method="own", own_model=True)
+    for one in (SOME, own):
+        description.write(store.root, one)
+    found, _ = description.read_all(store.root)
+    assert description.own_models(found.values()) == {("own", "a" * 64)}
+
+
+def test_a_file_from_before_that_was_asked_is_read_and_left_alone(store):
+    description.write(store.root, SOME)
+    (path,) = (store.root / "methods").iterdir()
+    pq.write_table(pq.read_table(path).drop_columns(["own_model"]), path)
+    before = path.read_bytes()
+    assert description.read_all(store.root) == ({("er", "a" * 64): SOME}, [])
+    assert not description.write(store.root, SOME)
+    assert path.read_bytes() == before
 
 
 def test_a_description_is_no_run(store):
@@ -80,6 +100,19 @@ def test_a_run_stores_the_description_of_its_method(run, store, method_file):
     run(target)
     ((name, _),) = description.read_all(store.root)[0]
     assert name == "mine.py:Mine"
+
+
+def test_the_word_of_its_process_about_its_network_counts_more_than_its_text(
+    run, store, method_file
+):
+    late = "Mine.own_model = True"
+    target = method_file(source=METHOD + f"\n\n{late}\n")
+    assert not description.of_method(registry.find_method(target, "continual")).own_model
+    run(target)
+    (told,) = description.read_all(store.root)[0].values()
+    assert told.own_model
+    description.write(store.root, description.of_method(registry.find_method(target, "continual")))
+    assert description.read_all(store.root)[0] == {(told.method, told.method_hash): told}
 
 
 def test_records_that_came_without_are_described_later(store, bench_here):

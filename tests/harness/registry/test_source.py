@@ -75,3 +75,23 @@ def test_a_space_may_be_written_as_a_call(read):
 
 def test_a_folder_may_hold_colons_and_a_name_may_hold_py(read):
     assert read(method("    lr: float = 0.1  # step\n"), "run.py 2026-11-27T10:30:00").space == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "own"),
+    [
+        ("", False),
+        ("    own_model = False\n", False),
+        ("    own_model: ClassVar[bool] = True\n", True),
+        ("    own_model = bool(1)\n", True),  # not plainly denied
+    ],
+)
+def test_whether_a_method_brings_its_own_network(read, line, own):
+    assert read(method(f"    lr: float = 0.1  # step\n{line}")).own_model is own
+
+
+def test_its_own_network_may_be_its_bases_and_denied(read):
+    above = "class Base:\n    own_model = True\n\n"
+    assert read(method("    lr: float = 0.1  # step\n", above, "(Base)")).own_model
+    denied = method("    lr: float = 0.1\n    own_model = False\n", above, "(Base)")
+    assert not read(denied, "there").own_model

@@ -14,7 +14,7 @@ class Pairwise:
     lr: float = 0.1  # step size of SGD
     away: float = 0.5  # how much the rejected completion counts
     space = {"lr": LogUniform(0.01, 0.3)}
-    requires = frozenset({"preferences"})
+    requires = frozenset({"preferences", "proxy reward"})
 
     def start(self, problem):
         self.model = problem.model()

@@ -9,6 +9,7 @@ import torch
 @dataclass
 class Mine:
     how: str = "HOW"
+    requires = frozenset({"solutions"})
 
     def start(self, problem):
         self.model = problem.model()
