@@ -4,6 +4,24 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Literal, TypeGuard, get_args
+
+FailureKind = Literal[
+    "exception",  # code of the method raised
+    "exit",  # its process left
+    "killed",  # its process was ended by a signal
+    "time-out",
+    "memory",
+    "disk",
+    "budget",  # it spent more than it was given
+    "contract",  # it did what the contract does not allow, or talked as no process of ours does
+    "output",  # its answers are not what the scenario asks for
+    "weights",  # its weights are not
+    "constraint",  # they miss what the scenario demands of them
+    "diverged",  # they are no numbers
+]
+"""Why a run has no score: what tables group by, so there are no others."""
+FAILURE_KINDS: frozenset[FailureKind] = frozenset(get_args(FailureKind))
 
 
 class HeldoutError(Exception):
@@ -17,13 +35,21 @@ class DataError(HeldoutError):
 class RunFailure(Exception):  # noqa: N818 - a failure is a result here (law 6), not an error
     """A run ended without a valid result; becomes a failure record.
 
-    `kind` is one word a table can group by, `reason` the sentence a person acts on.
+    `reason` is the sentence a person acts on.
     """
 
-    def __init__(self, kind: str, reason: str) -> None:
+    def __init__(self, kind: FailureKind, reason: str) -> None:
+        """Raises ValueError for a kind that there is not: a suite's own code may call this too."""
         super().__init__(reason)
+        if not is_kind(kind):
+            raise ValueError(f"{kind!r} is no kind of failure{did_you_mean(kind, FAILURE_KINDS)}")
         self.kind = kind
         self.reason = reason
+
+
+def is_kind(kind: object) -> TypeGuard[FailureKind]:
+    """Whether a run can fail in such a way, for what comes from elsewhere."""
+    return isinstance(kind, str) and kind in FAILURE_KINDS
 
 
 DIVERGED = (

@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from harness import protocol, space
-from harness.contract import CONTRACT_VERSION, Budget, Scalar, Scenario
+from harness.contract import Budget, Scalar, Scenario
 from harness.datasets import images
-from harness.declared import JUDGED_NETWORKS, Declaration
+from harness.declared import Declaration
 from harness.engines.facts import MethodFacts, of_method
 from harness.engines.local import Event, Job, LocalEngine, Report
 from harness.errors import DataError, HeldoutError, did_you_mean
-from harness.fingerprint import digest
 from harness.isolation import environment, sandbox
 from harness.metering import machine
 from harness.protocol import Study
@@ -22,6 +21,7 @@ from harness.records import salt
 from harness.records.record import Isolation, Protocol, Record, RunSpec, Selection
 from harness.records.store import Store
 from harness.registry import description, registry
+from harness.registry.content import content_hash
 
 PhaseChoice = Literal["tuning", "evaluation", "all"]
 
@@ -57,9 +57,8 @@ class Entry:
 
     def job(self, spec: RunSpec, selection: Selection | None) -> Job:
         """The engine's view of one run."""
-        return Job(
-            spec, self.scenario, self.target, self.budget_standard, self.declaration, selection
-        )
+        standard, declared = self.budget_standard, self.declaration
+        return Job(spec, self.scenario, self.target, standard, declared, selection)
 
 
 @dataclass(frozen=True)
@@ -82,6 +81,11 @@ class Result:
     evaluation: Sequence[Record]
     error: str = ""
 
+    @property
+    def runs(self) -> list[Record]:
+        """All of them."""
+        return [*self.tuning, *self.evaluation]
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -90,38 +94,27 @@ class Summary:
     results: Sequence[Result]
     not_applicable: Sequence[NotApplicable]
     errors: Sequence[str]
-    executed: int  # runs done now
-    found: int  # runs that were there already
+    executed: int  # runs done now, by us
+    found: int  # runs that were there already, or that another process has done meanwhile
 
     @property
     def failed(self) -> int:
         """Failed runs among all that the request needs, and studies that could not go on."""
-        runs = [r for result in self.results for r in (*result.tuning, *result.evaluation)]
-        return sum(r.status == "failed" for r in runs) + sum(bool(r.error) for r in self.results)
+        failed = sum(run.status == "failed" for result in self.results for run in result.runs)
+        return failed + sum(bool(result.error) for result in self.results)
 
     @property
     def weaker(self) -> int:
         """Runs that were found, made at a lower level of isolation than was asked for now."""
-        return sum(
-            result.study.isolation == "sandbox" and record.isolation != "sandbox"
-            for result in self.results
-            for record in (*result.tuning, *result.evaluation)
-        )
+        asked = [result for result in self.results if result.study.isolation == "sandbox"]
+        return sum(run.isolation != "sandbox" for result in asked for run in result.runs)
 
     @property
     def unhashed(self) -> list[str]:
         """Modules that runs imported and no hash covers: they may have changed since."""
-        runs = [r for result in self.results for r in (*result.tuning, *result.evaluation)]
+        runs = [run for result in self.results for run in result.runs]
         return sorted({name for run in runs for name in run.unhashed_modules})
 
-
-NO_CONTENT = (
-    "items",  # what is told of the same outputs
-    *("title", "tier", "trials", "tuning_seeds", "seeds", "targets", "flops", "window_seconds"),
-    "sources",  # the fingerprint is of what was found
-    "budget",  # is in the key by itself
-)
-"""What a scenario states that changes no outcome of a run."""
 
 Planned = Callable[[int, int], None]
 """Told before each phase: (runs to do, runs found finished)."""
@@ -149,8 +142,8 @@ def run(
         report = engine.run(missing, store, notify) if missing else Report({}, [])
         records.update(there | dict(report.records))
         errors.extend(report.errors)
-        executed += len(report.records)
-        found += len(there)
+        executed += report.made
+        found += len(there) + len(report.records) - report.made
 
     if request.phase != "evaluation":
         do([e.job(spec, None) for e in entries for spec in protocol.plan_tuning(e.study)])
@@ -289,30 +282,6 @@ def limits(budget: Budget) -> dict[str, Any]:
     for name in ("epochs", "seconds", "limit_seconds"):
         limits[name] = None if limits[name] is None else float(limits[name])
     return limits
-
-
-def content_hash(scenario: Scenario, contract: int = CONTRACT_VERSION) -> str:
-    """Hash of everything a scenario states as data; its code is covered by its version.
-
-    What a scenario stated later than that version of the contract is left out.
-    """
-    stated = {
-        field.name: getattr(scenario, field.name)
-        for field in dataclasses.fields(scenario)
-        if field.name not in NO_CONTENT and not callable(getattr(scenario, field.name))
-    }
-    stated["offers"] = sorted(scenario.offers)
-    if contract < JUDGED_NETWORKS:
-        del stated["judges_network"]
-    for name in ("metric", "outputs"):
-        stated[name] = dataclasses.asdict(stated[name])
-    if scenario.constraint is not None:
-        constraint = scenario.constraint
-        stated["constraint"] = {
-            "target": constraint.identity,
-            "arguments": constraint.arguments,
-        }
-    return digest(stated)
 
 
 def parse_setting(method: str, name: str, text: str, fields: Mapping[str, Sequence[Any]]) -> Scalar:

@@ -16,7 +16,7 @@ from harness import space as spaces
 from harness.candidate import hyperparameters
 from harness.candidate.channel import ChannelError
 from harness.contract import Call
-from harness.errors import HeldoutError
+from harness.errors import FailureKind, HeldoutError
 from harness.fingerprint import digest, import_root
 
 VERBS = ("start", "learn", "predict")
@@ -214,7 +214,7 @@ def _is_names(values: Any) -> bool:
     )
 
 
-def explained(error: BaseException) -> tuple[str, str]:
+def explained(error: BaseException) -> tuple[FailureKind, str]:
     """(kind, "Type: message (file:line)") of an exception, the place being the method's own."""
     text = str(error).strip().splitlines()
     message = text[0][:500] if text else "no message"

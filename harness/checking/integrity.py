@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.errors import HeldoutError
+from harness.errors import HeldoutError, is_kind
 from harness.records import schema
 from harness.records.reading import record_files
 from harness.records.record import Record
@@ -102,6 +102,8 @@ def _contradiction(record: Record) -> str:
             return f"says ok, but has no score or a failure beside it; {REPEAT}"
     elif record.failure is None or record.score is not None:
         return f"says failed, but has a score or no reason; {REPEAT}"
+    elif not is_kind(record.failure.kind):
+        return f"says that it failed by {record.failure.kind!r}, as no run does; {REPEAT}"
     return ""
 
 

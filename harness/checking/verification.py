@@ -37,7 +37,8 @@ from harness.protocol import Study
 from harness.records import salt
 from harness.records.record import Record
 from harness.registry import registry
-from harness.study import content_hash, limits
+from harness.registry.content import content_hash
+from harness.study import limits
 
 Place = tuple[str, str]  # (suite, scenario)
 
@@ -81,7 +82,7 @@ def verify(
     doubts += provenance.doubts(records, machine.this_machine(), os.cpu_count() or 1, commits)
     by_key = {record.key: record for record in records}
     with WorkFolder() as cache:
-        inspection = _Inspection(engine, cache)
+        inspection = _Inspection(engine, root, cache)
         for place, those in sorted(by_place.items()):
             notify("/".join(place))
             inspection.look(place, those, by_key)
@@ -101,8 +102,8 @@ def verify(
 class _Inspection:
     """What was found so far."""
 
-    def __init__(self, engine: LocalEngine, cache: Path) -> None:
-        self._engine, self._cache = engine, cache
+    def __init__(self, engine: LocalEngine, root: Path, cache: Path) -> None:
+        self._engine, self._root, self._cache = engine, root, cache
         self.rescored = self.unscored = self.repeated = 0
         self.doubts: list[str] = []
         self.unchecked: list[str] = []

@@ -6,11 +6,13 @@ It may enter every room, and the leaderboard; nothing enters here but the consol
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 
 import click
 
 from harness import __version__
+from harness.cli import terminal
 from harness.errors import HeldoutError, did_you_mean
 
 COMMANDS = {
@@ -80,14 +82,21 @@ def main() -> None:
     except click.exceptions.Exit as exit_:
         code = exit_.exit_code
     except click.ClickException as error:
-        error.show()
+        terminal.show(_said(error), err=True)
         code = WRONG_USAGE
     except HeldoutError as error:
-        click.echo(f"bench: {error}", err=True)
+        terminal.say(f"bench: {error}", err=True)
         code = WRONG_USAGE
     except (KeyboardInterrupt, click.Abort):
-        click.echo("bench: interrupted; what finished is kept", err=True)
+        terminal.say("bench: interrupted; what finished is kept", err=True)
         code = INTERRUPTED
     except BrokenPipeError:
         code = OK  # the reader of our output has seen enough
     sys.exit(code if isinstance(code, int) else OK)
+
+
+def _said(error: click.ClickException) -> str:
+    """What click says of an error; option names in it are as they were typed."""
+    said = io.StringIO()
+    error.show(said)
+    return said.getvalue().rstrip("\n")

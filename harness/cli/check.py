@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from harness.cli import OK, SOME_FAILED
+from harness.cli import OK, SOME_FAILED, terminal
 
 
 @click.command("check")
@@ -31,10 +31,10 @@ def command(method: str, suite: str | None) -> int:
         raise HeldoutError(f"there is no suite {suite!r}{hint}; see: bench list suites")
     entry = registry.find_method(method, suite or "")
     with LocalEngine(jobs=1) as engine:
-        found = check(entry, engine, suite, lambda what: click.echo(what, err=True))
+        found = check(entry, engine, suite, lambda what: terminal.say(what, err=True))
     for finding in found:
-        click.echo(f"{finding.verdict:8} {finding.check}: {finding.text}")
+        terminal.say(f"{finding.verdict:8} {finding.check}: {finding.text}")
     problems = sum(finding.verdict == "problem" for finding in found)
     hints = sum(finding.verdict == "hint" for finding in found)
-    click.echo(f"{entry.name}: {problems} problems, {hints} hints")
+    terminal.say(f"{entry.name}: {problems} problems, {hints} hints")
     return SOME_FAILED if problems else OK

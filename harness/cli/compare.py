@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from tabulate import tabulate
 
-from harness.cli import OK, options
+from harness.cli import OK, options, terminal
 
 
 @click.command("compare")
@@ -47,9 +46,9 @@ def command(one: str, two: str, suite: str, results: Path) -> int:
         for line in lines
     ]
     heads = ["", f"{one} - {two}", "± 95 %", "wins [95 %]", "runs", "p", "verdict"]
-    click.echo(tabulate(rows, heads, "simple", disable_numparse=True))
+    terminal.show(terminal.table(rows, heads))
     if not any(line.place == versus.SUITE for line in lines):
-        click.echo(
+        terminal.say(
             "nothing over the suite: no scenario that both have is frozen; type: "
             f"bench leaderboard freeze {suite} --reference METHOD",
             err=True,

@@ -6,9 +6,8 @@ import os
 from pathlib import Path
 
 import click
-from tabulate import tabulate
 
-from harness.cli import OK, SOME_FAILED
+from harness.cli import OK, SOME_FAILED, terminal
 
 
 @click.group("data")
@@ -57,14 +56,16 @@ def status(data: Path | None) -> int:
             print_ = copy.fingerprint()[:12]
             rows.append([source.id, source.config, split, where, print_, source.licence, names])
     heads = ["data set", "configuration", "split", "where", "fingerprint", "licence", "used by"]
-    click.echo(tabulate(rows, heads, tablefmt="simple", disable_numparse=True))
+    terminal.show(terminal.table(rows, heads))
     if not missing:
         return OK
-    click.echo("\nWhat is missing is asked of the hub when a scenario needs it. To have it here:")
+    terminal.say()
+    terminal.say("What is missing is asked of the hub when a scenario needs it. To have it here:")
     for source in dict.fromkeys(source for source, _ in missing):
         if source.url:
-            click.echo(f"  {source.url}, unpacked as DIR/{source.id}/{source.config}")
+            terminal.say(f"  {source.url}, unpacked as DIR/{source.id}/{source.config}")
         else:
-            click.echo(f"  hf download {source.id} --repo-type dataset --local-dir DIR/{source.id}")
-    click.echo(f"then set {data_sets.VARIABLE}=DIR, or give --data DIR.")
+            folder = f"DIR/{source.id}"
+            terminal.say(f"  hf download {source.id} --repo-type dataset --local-dir {folder}")
+    terminal.say(f"then set {data_sets.VARIABLE}=DIR, or give --data DIR.")
     return SOME_FAILED

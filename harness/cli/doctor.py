@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import click
-from tabulate import tabulate
 
-from harness.cli import OK
+from harness.cli import OK, terminal
 
 
 @click.command("doctor")
@@ -21,5 +20,5 @@ def command(energy: bool) -> int:
     from harness.checking import doctor
 
     findings = doctor.examine_energy() if energy else doctor.examine()
-    click.echo(tabulate(findings, tablefmt="plain", disable_numparse=True))
+    terminal.show(terminal.table(findings, form="plain"))
     return OK

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli import OK, SOME_FAILED, options
+from harness.cli import OK, SOME_FAILED, options, terminal
 
 
 @click.command("export")
@@ -29,10 +29,10 @@ def command(out: Path | None, results: Path) -> int:
 
     table, damaged = export.tidy(results)
     if out is None:
-        click.echo(spreadsheet.as_csv(table), nl=False)
+        terminal.data(spreadsheet.as_csv(table).decode())
     else:
         export.write(table, out)
-        click.echo(f"{table.num_rows} runs, {table.num_columns} columns: {out}")
+        terminal.say(f"{table.num_rows} runs, {table.num_columns} columns: {out}")
     for damage in damaged:
-        click.echo(f"damaged: {damage.reason}", err=True)
+        terminal.say(f"not read: {damage.reason}", err=True)
     return SOME_FAILED if damaged else OK

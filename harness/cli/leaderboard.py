@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from harness.cli import OK, SOME_FAILED, options
+from harness.cli import OK, SOME_FAILED, options, terminal
 
 
 @click.group("leaderboard")
@@ -38,8 +38,10 @@ def build(results: Path, out: Path) -> int:
 
     built = build_site(results, out)
     if built.damaged:
-        click.echo(f"{built.damaged} damaged files, named on the front page", err=True)
-    click.echo(f"{built.runs} runs -> {built.pages} pages: {(out / 'index.html').resolve()}")
+        terminal.say(
+            f"{built.damaged} files could not be read; the front page names them", err=True
+        )
+    terminal.say(f"{built.runs} runs -> {built.pages} pages: {(out / 'index.html').resolve()}")
     return OK
 
 
@@ -93,7 +95,7 @@ def freeze(
 
     for frozen in freeze_suite(results, place, reference, floor, ceiling, bounds):
         anchor = frozen.anchor
-        click.echo(
+        terminal.say(
             f"{anchor.suite}/{anchor.scenario} version {anchor.version}"
             f" ({'frozen' if frozen.changed else 'unchanged'}): "
             f"floor {anchor.floor.value:.4g}, reference {anchor.reference.value:.4g} "
@@ -127,10 +129,10 @@ def describe(results: Path) -> int:
     found, lost = description.missing(wanted, entries)
     root = Store.open(results).root
     written = sum(description.write(root, each) for each in found)
-    click.echo(f"{written} descriptions written, {len(found) - written} there already")
+    terminal.say(f"{written} descriptions written, {len(found) - written} there already")
     for name, method_hash in lost:
         if (name, method_hash) not in known:
-            click.echo(f"no source at hand for {name!r} {method_hash[:12]}", err=True)
+            terminal.say(f"no source at hand for {name!r} {method_hash[:12]}", err=True)
     return OK
 
 
@@ -166,13 +168,18 @@ def show(place: str, form: Any, results: Path) -> int:  # fmt: skip
     elif found.anchors:
         shown = tables.of_suite(found)
         if form in ("plain", "markdown"):
-            click.echo(f"{suite_page.sentence(standing, found)}\n")
+            terminal.say(suite_page.sentence(standing, found))
+            terminal.say()
     else:
         shown = [tables.of_scenario(scenario) for scenario in standing.scenarios]
-    click.echo(tables.text(shown, form))
+    text = tables.text(shown, form)
+    if form == "csv":
+        terminal.data(f"{text}\n")
+    else:
+        terminal.show(text)
     if "/" not in place:
         for what, type_ in suite_page.notices(standing, found):
-            click.echo(f"{what} Type: {type_}", err=True)
+            terminal.say(f"{what} Type: {type_}", err=True)
     return OK
 
 
@@ -195,7 +202,7 @@ def picture(place: str, out: Path, results: Path) -> int:
     from leaderboard.publishing.picture import write
 
     write(results, place, out)
-    click.echo(f"{place} -> {out.resolve()}")
+    terminal.say(f"{place} -> {out.resolve()}")
     return OK
 
 
@@ -221,9 +228,9 @@ def check(results: Path, site: Path) -> int:
         ("is not built from these results", found.foreign),
     ):
         for name in names:
-            click.echo(f"{site / name} {what}", err=True)
+            terminal.say(f"{site / name} {what}", err=True)
     if not found.same:
-        click.echo(f"build it again: bench leaderboard build --results {results} --out {site}")
+        terminal.say(f"build it again: bench leaderboard build --results {results} --out {site}")
         return SOME_FAILED
-    click.echo(f"{site} is what {results} gives: {found.files} files, byte for byte")
+    terminal.say(f"{site} is what {results} gives: {found.files} files, byte for byte")
     return OK

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import click
-from tabulate import tabulate
 
-from harness.cli import OK
+from harness.cli import OK, terminal
 from harness.errors import HeldoutError
 from harness.registry import registry, source
 
@@ -37,7 +36,7 @@ def command(what: str) -> int:
             for s in registry.scenarios(suite).values()
         ]
         heads = ["scenario", "tier", "primary metric", "trials x seeds", "seeds", "title"]
-    click.echo(tabulate(rows, heads, tablefmt="simple", disable_numparse=True))
+    terminal.show(terminal.table(rows, heads))
     return OK
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli import OK
+from harness.cli import OK, terminal
 
 
 @click.group("new")
@@ -33,7 +33,7 @@ def method(name: str, suite: str) -> int:
     from harness.registry import scaffold
 
     written = scaffold.write(name, suite, Path())
-    click.echo(f"wrote {written.method} and {written.test}; next:")
-    click.echo(f"  bench check {written.target} --suite {suite}")
-    click.echo(f"  bench run {suite} {written.target}")
+    terminal.say(f"wrote {written.method} and {written.test}; next:")
+    terminal.say(f"  bench check {written.target} --suite {suite}")
+    terminal.say(f"  bench run {suite} {written.target}")
     return OK

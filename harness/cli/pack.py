@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli import OK, SOME_FAILED, options
+from harness.cli import OK, SOME_FAILED, options, terminal
 
 
 @click.command("pack")
@@ -26,11 +26,11 @@ def command(results: Path) -> int:
 
     done = pack(results)
     before, after = done.bytes_before / 1e6, done.bytes_after / 1e6
-    click.echo(
+    terminal.say(
         f"{done.runs} runs packed into {done.files} files: {before:.1f} MB -> {after:.1f} MB"
     )
     if done.rewritten:
-        click.echo(f"{done.rewritten} of an older version written anew, every run as it was")
+        terminal.say(f"{done.rewritten} of an older version written anew, every run as it was")
     for damage in done.damaged:
-        click.echo(f"left alone: {damage.reason}", err=True)
+        terminal.say(f"left alone: {damage.reason}", err=True)
     return SOME_FAILED if done.damaged else OK

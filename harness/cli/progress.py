@@ -6,8 +6,7 @@ import sys
 import time
 from typing import Any
 
-import click
-
+from harness.cli import terminal
 from harness.engines.local import Event
 
 
@@ -57,10 +56,13 @@ class Progress:
             if todo:
                 self._task = self._bar.add_task("runs", total=todo, running=0, failed=0)
         elif todo:
-            click.echo(f"{todo} runs to do, {found} found finished", err=True)
+            terminal.say(f"{todo} runs to do, {found} found finished", err=True)
 
     def notify(self, event: Event) -> None:
-        """A run has started, finished or could not be judged."""
+        """A run has started, is made again, has finished or could not be judged."""
+        if event.kind == "again":
+            self._say(f"{event.job.spec.label}: {event.note}; it is made again")
+            return
         if event.kind == "started":
             self._running += 1
         else:
@@ -73,9 +75,16 @@ class Progress:
                 self._task, completed=self._done, running=self._running, failed=self._failed
             )
             if event.kind != "started" and failed:
-                self._bar.console.print(_line(event), markup=False, highlight=False)
+                self._say(_line(event))
         elif event.kind != "started":
-            click.echo(f"[{self._done}/{self._total}] {_line(event)}", err=True)
+            self._say(f"[{self._done}/{self._total}] {_line(event)}")
+
+    def _say(self, line: str) -> None:
+        """A line, above the bar if there is one."""
+        if self._bar is None:
+            terminal.say(line, err=True)
+        else:
+            self._bar.console.print(terminal.printable(line), markup=False, highlight=False)
 
 
 def _line(event: Event) -> str:
@@ -84,6 +93,8 @@ def _line(event: Event) -> str:
         return event.error
     if record.failure is not None:
         return f"{record.spec.label}: FAILED, {record.failure.kind}: {record.failure.reason}"
+    if not event.made:
+        return f"{record.spec.label}: another command has done it meanwhile"
     seconds = record.cost.wall_seconds
     took = "" if seconds is None else f" ({seconds:.1f} s)"
     return f"{record.spec.label}: {record.metric} {record.score:.4g}{took}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli import OK, SOME_FAILED, options
+from harness.cli import OK, SOME_FAILED, options, terminal
 
 
 @click.command("refresh")
@@ -53,7 +53,7 @@ def command(suites: tuple[str, ...], jobs: int, data: Path | None, results: Path
         for request in requests(table, suites):
             done = study.run(request, engine, store, progress.notify)
             if done.executed:
-                click.echo(f"{request.methods[0]} on {request.place}: {done.executed} runs made")
+                terminal.say(f"{request.methods[0]} on {request.place}: {done.executed} runs made")
             failed, executed = failed + done.failed, executed + done.executed
             found += done.found
             errors += [*done.errors, *(n.reason for n in done.not_applicable)]
@@ -61,7 +61,7 @@ def command(suites: tuple[str, ...], jobs: int, data: Path | None, results: Path
     executed, found = executed + again.executed, found + again.found
     failed += sum(comparison.failed for comparison in again.comparisons)
     errors += [*again.errors, *(skipped.reason for skipped in again.not_attempted)]
-    click.echo(f"{executed} runs done, {found} found in {store.root}")
+    terminal.say(f"{executed} runs done, {found} found in {store.root}")
     for line in [*(damage.reason for damage in damaged), *errors]:
-        click.echo(f"bench: {line}", err=True)
+        terminal.say(f"bench: {line}", err=True)
     return SOME_FAILED if failed or errors or damaged else OK

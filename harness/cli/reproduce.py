@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from tabulate import tabulate
 
-from harness.cli import OK, SOME_FAILED, WRONG_USAGE, options
+from harness.cli import OK, SOME_FAILED, WRONG_USAGE, options, terminal
 
 if TYPE_CHECKING:
     from harness.reproduction.reported import Reported
@@ -50,10 +49,10 @@ def command(
     from harness.reproduction import reproduction
 
     if only_list:
-        click.echo(_listing(list(reproduction.catalogue().values())))
+        terminal.show(_listing(list(reproduction.catalogue().values())))
         return OK
     if not names and not everything:
-        click.echo("bench reproduce: name a number, or give --list or --all", err=True)
+        terminal.say("bench reproduce: name a number, or give --list or --all", err=True)
         return WRONG_USAGE
     if data is not None:
         os.environ[VARIABLE] = str(data)
@@ -85,10 +84,11 @@ def command(
     heads = ["number", "reported [95 %]", "ours [95 %]", "difference ± 95 %"]
     heads += ["seeds", "verdict", "why"]
     widths = [None, None, None, None, None, None, 60]
-    click.echo(tabulate(rows, heads, "simple", disable_numparse=True, maxcolwidths=widths))
-    click.echo(f"\n{found.executed} runs done, {found.found} found in {store.root}")
+    terminal.show(terminal.table(rows, heads, maxcolwidths=widths))
+    terminal.say()
+    terminal.say(f"{found.executed} runs done, {found.found} found in {store.root}")
     for error in found.errors:
-        click.echo(f"bench: {error}", err=True)
+        terminal.say(f"bench: {error}", err=True)
     bad = found.errors or any(c.failed for c in found.comparisons)
     return SOME_FAILED if bad else OK
 
@@ -119,7 +119,7 @@ def _listing(numbers: Sequence[Reported]) -> str:
         "read in",
         "source",
     ]
-    return tabulate(rows, heads, "simple", disable_numparse=True)
+    return terminal.table(rows, heads)
 
 
 def _interval(mean: float, ends: tuple[float, float]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli import OK, SOME_FAILED, options
+from harness.cli import OK, SOME_FAILED, options, terminal
 
 
 @click.command("results")
@@ -30,17 +30,19 @@ def command(results: Path, failures: bool) -> int:
     shown = found.filter(pc.equal(found["phase"], "evaluation"))
     records = [schema.from_row(row) for row in shown.to_pylist()]
     if records:
-        click.echo(table(lines(records)))
-        click.echo()
+        terminal.show(table(lines(records)))
+        terminal.say()
     phases = ("tuning", "evaluation", "reproduction")
     counts = [f"{pc.sum(pc.equal(found['phase'], p)).as_py() or 0} {p}" for p in phases]
     failed = found.filter(pc.equal(found["status"], "failed"))
-    click.echo(f"{found.num_rows} runs in {results}: {', '.join(counts)}; {failed.num_rows} failed")
+    terminal.say(
+        f"{found.num_rows} runs in {results}: {', '.join(counts)}; {failed.num_rows} failed"
+    )
     if failures:
         for row in failed.to_pylist():
             record = schema.from_row(row)
             assert record.failure is not None
-            click.echo(f"{record.spec.label}: {record.failure.kind}: {record.failure.reason}")
+            terminal.say(f"{record.spec.label}: {record.failure.kind}: {record.failure.reason}")
     for damage in damaged:
-        click.echo(f"damaged: {damage.reason}", err=True)
+        terminal.say(f"not read: {damage.reason}", err=True)
     return SOME_FAILED if damaged else OK

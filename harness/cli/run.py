@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli import OK, SOME_FAILED, options
+from harness.cli import OK, SOME_FAILED, options, terminal
 
 
 @click.command("run")
@@ -142,20 +142,20 @@ def command(
     with LocalEngine(jobs, request.threads) as engine, Progress() as progress:
         summary = study.run(request, engine, store, progress.notify, progress.planned)
     if as_json:
-        click.echo(json.dumps(as_lines(summary), indent=2))
+        terminal.data(json.dumps(as_lines(summary), indent=2) + "\n")
     else:
         print_summary(summary, store.root)
     for error in summary.errors:
-        click.echo(f"bench: {error}", err=True)
+        terminal.say(f"bench: {error}", err=True)
     if weaker := summary.weaker:
-        click.echo(
+        terminal.say(
             f"bench: {weaker} of these runs were made outside a sandbox earlier, and say so; "
             "delete their records to have them made again",
             err=True,
         )
     if unhashed := summary.unhashed:
         names = ", ".join(ascii(name)[1:-1] for name in unhashed)
-        click.echo(
+        terminal.say(
             f"bench: some of these runs imported what no hash covers ({names}), so they are not "
             "ranked, and not made again when it changes: put it beside the method's file, import "
             "it in that file's text, and delete their records",

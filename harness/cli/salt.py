@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli import OK, options
+from harness.cli import OK, options, terminal
 
 
 @click.group("salt")
@@ -40,10 +40,8 @@ def new(results: Path) -> int:
     from harness.records.store import Store
 
     made = salt.make(Store.open(results).root)
-    click.echo(
-        f"a private salt in {results / salt.SECRET}: keep a copy, and show nobody\n"
-        f"its SHA-256, {made.sha256}, in {results / salt.STATED}"
-    )
+    terminal.say(f"a private salt in {results / salt.SECRET}: keep a copy, and show nobody")
+    terminal.say(f"its SHA-256, {made.sha256}, in {results / salt.STATED}")
     return OK
 
 
@@ -61,7 +59,7 @@ def show(results: Path) -> int:
     found = salt.of_folder(results)
     private = "private" if found.value is not None else "private, and its value is not here"
     kind = "disclosed" if found.disclosed else private
-    click.echo(f"{'public' if found.value == salt.PUBLIC else kind}, SHA-256 {found.sha256}")
+    terminal.say(f"{'public' if found.value == salt.PUBLIC else kind}, SHA-256 {found.sha256}")
     return OK
 
 
@@ -77,5 +75,5 @@ def disclose(results: Path) -> int:
     from harness.records import salt
 
     salt.disclose(results)
-    click.echo(f"the salt is in {results / salt.STATED}: everybody can repeat the runs now")
+    terminal.say(f"the salt is in {results / salt.STATED}: everybody can repeat the runs now")
     return OK

@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 import click
-from tabulate import tabulate
 
 from harness import declared
-from harness.cli import OK
+from harness.cli import OK, terminal
 from harness.contract import CONTRACT_VERSION, Scenario
 from harness.declared import Declaration
 from harness.errors import HeldoutError, did_you_mean
@@ -31,9 +30,9 @@ def command(name: str) -> int:
     suites, methods = registry.suites(), registry.methods()
     suite, _, rest = name.partition("/")
     if name in suites:
-        click.echo(suites[name].title)
+        terminal.say(suites[name].title)
         for scenario in registry.scenarios(name).values():
-            click.echo(f"  {scenario.id}: {scenario.title}")
+            terminal.say(f"  {scenario.id}: {scenario.title}")
     elif suite in suites and rest in registry.scenarios(suite):
         _scenario(registry.scenarios(suite)[rest])
     elif ".py" in name or name.rpartition("/")[2] in methods:
@@ -48,8 +47,8 @@ def command(name: str) -> int:
 
 
 def _scenario(scenario: Scenario) -> None:
-    click.echo(f"{scenario.id}, version {scenario.version}, tier {scenario.tier}")
-    click.echo(scenario.title)
+    terminal.say(f"{scenario.id}, version {scenario.version}, tier {scenario.tier}")
+    terminal.say(scenario.title)
     metric = scenario.metric
     better = "higher" if metric.higher_is_better else "lower"
     limits = {k: v for k, v in dataclasses.asdict(scenario.budget).items() if v not in (None, {})}
@@ -65,7 +64,7 @@ def _scenario(scenario: Scenario) -> None:
         ["tuning", f"{scenario.trials} trials x {scenario.tuning_seeds} seeds"],
         ["evaluation", f"{scenario.seeds} seeds"],
     ]
-    click.echo(tabulate(rows, tablefmt="plain", disable_numparse=True))
+    terminal.show(terminal.table(rows, form="plain"))
 
 
 def _deliverable(scenario: Scenario) -> str:
@@ -77,18 +76,20 @@ def _deliverable(scenario: Scenario) -> str:
 
 def _method(entry: registry.MethodEntry) -> None:
     text = source.read(entry)
-    click.echo(f"{entry.name} ({entry.path})")
-    click.echo()
-    click.echo(text.doc)
-    click.echo()
+    terminal.say(f"{entry.name} ({entry.path})")
+    terminal.say()
+    terminal.show(text.doc)
+    terminal.say()
     if text.requires is not None:
-        click.echo(f"requires: {', '.join(sorted(text.requires)) or 'labels, as it says nothing'}")
+        terminal.say(
+            f"requires: {', '.join(sorted(text.requires)) or 'labels, as it says nothing'}"
+        )
     if text.own_model:
-        click.echo("own model: it brings its own network in place of the scenario's")
-    click.echo()
+        terminal.say("own model: it brings its own network in place of the scenario's")
+    terminal.say()
     rows = [
         [h.name, h.type, h.default, text.space.get(h.name, "fixed"), h.comment]
         for h in text.hyperparameters
     ]
     heads = ["hyper-parameter", "type", "default", "searched over", ""]
-    click.echo(tabulate(rows, heads, tablefmt="simple", disable_numparse=True))
+    terminal.show(terminal.table(rows, heads))

@@ -9,10 +9,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import click
 import numpy as np
-from tabulate import tabulate
 
+from harness.cli import terminal
 from harness.records.record import Record, RunSpec
 from harness.study import Summary
 from leaderboard.statistics import half_width
@@ -142,34 +141,34 @@ def table(found: Sequence[Line]) -> str:
     heads = ["scenario", "method", "protocol", "score [95 % interval]", "seeds", "tuning cost",
              "training s", "training J", *(["differs in"] if apart else []),
              *(["unhashed modules: not ranked"] if unhashed else [])]  # fmt: skip
-    return tabulate(rows, heads, tablefmt="simple", disable_numparse=True)
+    return terminal.table(rows, heads)
 
 
 def print_summary(summary: Summary, results: Path) -> None:
     """What a study came to."""
     found = lines(record for result in summary.results for record in result.evaluation)
     if found:
-        click.echo(table(found))
-        click.echo()
+        terminal.show(table(found))
+        terminal.say()
     for result in summary.results:
         if result.selection is not None and not result.evaluation:
-            click.echo(
+            terminal.say(
                 f"{result.study.label}: selected {_setting(result.selection.setting)} "
                 f"(trial {result.selection.trial}, {result.selection.score:.4g})"
             )
         if result.error:
-            click.echo(f"{result.study.label}: {result.error}", err=True)
+            terminal.say(f"{result.study.label}: {result.error}", err=True)
     for skipped in summary.not_applicable:
-        click.echo(f"{skipped.method} on {skipped.scenario}: {skipped.verdict}, {skipped.reason}")
+        terminal.say(f"{skipped.method} on {skipped.scenario}: {skipped.verdict}, {skipped.reason}")
     for record in _failures(summary):
         assert record.failure is not None
-        click.echo(
+        terminal.say(
             f"failed: {record.spec.label}: {record.failure.kind}: {record.failure.reason}", err=True
         )
     if summary.executed or summary.errors:
-        click.echo(f"{summary.executed} runs done, {summary.found} found in {results}")
+        terminal.say(f"{summary.executed} runs done, {summary.found} found in {results}")
     elif summary.found:
-        click.echo(f"nothing to do: all {summary.found} runs are in {results} already")
+        terminal.say(f"nothing to do: all {summary.found} runs are in {results} already")
 
 
 def as_lines(summary: Summary) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli import OK, SOME_FAILED, options
+from harness.cli import OK, SOME_FAILED, options, terminal
 
 
 @click.command("verify")
@@ -55,19 +55,24 @@ def command(suites: tuple[str, ...], results: Path, data: Path | None, repeat: i
     os.environ.setdefault("HF_DATASETS_OFFLINE", "1")  # checking records downloads nothing
     with LocalEngine(jobs=1) as engine:
         verdict = verify(
-            results, engine, suites, lambda what: click.echo(what, err=True), repeat, SystemRandom()
+            results,
+            engine,
+            suites,
+            lambda what: terminal.say(what, err=True),
+            repeat,
+            SystemRandom(),
         )
     table, _ = read_table(results, cached=False)
     doubts = [*verdict.doubts, *anchors.doubts(results, table, suites)]
     for text in doubts:
-        click.echo(f"doubt: {text}")
+        terminal.say(f"doubt: {text}")
     for text in verdict.unchecked:
-        click.echo(f"not checked: {text}")
+        terminal.say(f"not checked: {text}")
     for text in verdict.facts:
-        click.echo(f"note: {text}")
+        terminal.say(f"note: {text}")
     repeated = f", {verdict.repeated} done again" if repeat else ""
     unscored = f", {verdict.unscored} not" if verdict.unscored else ""
-    click.echo(
+    terminal.say(
         f"{verdict.records} records in {results}: {verdict.rescored} runs scored again{unscored}"
         f"{repeated}; "
         f"{len(doubts)} doubts"

@@ -59,13 +59,16 @@ class Copy:
     folders: tuple[str, ...] = ()  # of an image folder: those of the classes, of all splits
 
     def fingerprint(self) -> str:
-        """SHA-256 of names and contents."""
+        """SHA-256 of names and contents; DataError where a file cannot be read."""
         sha = hashlib.sha256(f"{self.source.id}/{self.split}/{self.kind}".encode())
         for path in self.files:
-            with path.open("rb") as file:
-                sha.update(hashlib.file_digest(file, "sha256").digest())
+            try:
+                with path.open("rb") as file:
+                    sha.update(hashlib.file_digest(file, "sha256").digest())
+            except OSError as error:
+                raise _unreadable(path, error) from error
             if self.kind == "images":
-                sha.update(path.parent.name.encode() + b"\0")  # the folder is the label
+                sha.update(os.fsencode(path.parent.name) + b"\0")  # the folder is the label
         return sha.hexdigest()
 
 
@@ -228,7 +231,7 @@ def _table(copy: Copy) -> Any:
         try:
             part = _parquet(path) if copy.kind == "parquet" else _arrow(path)
         except (OSError, pa.ArrowException, ValueError) as error:
-            raise DataError(f"{path} cannot be read ({error}); copy it anew") from error
+            raise _unreadable(path, error) from error
         lacking = [name for name in copy.source.columns if name not in part.column_names]
         if lacking:
             raise DataError(
@@ -242,19 +245,26 @@ def _table(copy: Copy) -> Any:
     return table
 
 
+def _unreadable(path: Path, error: Exception) -> DataError:
+    """What the system says of a file is no sign that its content is damaged."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return DataError(f"{path} cannot be read ({error.strerror})")
+    return DataError(f"{path} cannot be read ({error}); copy it anew")
+
+
 def _parquet(path: Path) -> Any:
     """The file itself: a path might be taken for an address, or its folders for columns."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with pa.memory_map(str(path)) as file:
+    with pa.memory_map(os.fsencode(path)) as file:
         return pq.ParquetFile(file).read()
 
 
 def _arrow(path: Path) -> Any:
     import pyarrow as pa
 
-    with pa.memory_map(str(path)) as file:
+    with pa.memory_map(os.fsencode(path)) as file:
         try:
             return pa.ipc.open_stream(file).read_all()
         except pa.ArrowInvalid:
@@ -264,7 +274,11 @@ def _arrow(path: Path) -> Any:
 def read_idx(path: Path) -> Array:
     """An idx file, packed or not (Y. LeCun, http://yann.lecun.com/exdb/mnist/)."""
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        content = path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    try:
+        content = gzip.decompress(content) if path.suffix == ".gz" else content
         zero, code, dimensions = struct.unpack(">HBB", content[:4])
         shape = struct.unpack(f">{dimensions}I", content[4 : 4 + 4 * dimensions])
         values = np.frombuffer(content, _IDX_TYPES[code], offset=4 + 4 * dimensions)

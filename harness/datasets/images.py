@@ -136,7 +136,11 @@ def _pixels(image: Any, *, colour: bool, where: str) -> Array:
     if isinstance(image, np.ndarray):
         return image
     try:
-        with Image.open(io.BytesIO(image) if isinstance(image, bytes) else image) as opened:
+        content = image if isinstance(image, bytes) else Path(image).read_bytes()
+    except OSError as error:
+        raise DataError(f"{where}: cannot be read ({error.strerror})") from error
+    try:
+        with Image.open(io.BytesIO(content)) as opened:
             if opened.width * opened.height > MOST_PIXELS:
                 size = f"{opened.width} x {opened.height}"
                 raise DataError(f"{where}: a picture of {size} pixels; scale it down")

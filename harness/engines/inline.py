@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from harness.candidate.channel import Channel, pair
 from harness.declared import Declaration
+from harness.isolation import preload
 from harness.isolation.forkserver import Exit
 from harness.proctor import untrained
 from harness.proctor.exam import Exam
@@ -67,6 +68,7 @@ class InlineProcess:
 
     def lead(self, proctor: Callable[[], T]) -> T:
         """Run `proctor` in a thread and the method here, until both are done."""
+        preload.load()
         from harness.candidate import candidate
 
         results: list[T] = []

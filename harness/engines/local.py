@@ -21,13 +21,12 @@ from harness.candidate.channel import ChannelError
 from harness.candidate.loading import check_description
 from harness.contract import Scenario
 from harness.declared import Declaration
-from harness.engines import inline, repetition
+from harness.engines import inline, killed, repetition
 from harness.engines.crowd import Crowd
 from harness.engines.interrupts import interrupts
 from harness.engines.supervisor import StoppedError, Supervisor
 from harness.errors import HeldoutError, RunFailure
 from harness.isolation import sandbox
-from harness.isolation.forkserver import ServerEndedError
 from harness.metering import counters as hardware_counters
 from harness.metering import machine
 from harness.metering.counters import Counter, idle_watts
@@ -38,7 +37,7 @@ from harness.proctor.exam import Exam, Exams
 from harness.proctor.proctor import Outcome, examine
 from harness.proctor.weights import warm_up
 from harness.records import salt
-from harness.records.record import Cost, Failure, Isolation, Record, RunSpec, Selection
+from harness.records.record import Isolation, Record, RunSpec, Selection
 from harness.records.store import Store, WriteError
 
 DESCRIBE_SECONDS = 120.0  # to import a method's file, large libraries included
@@ -62,10 +61,12 @@ class Job:
 class Event:
     """Something a progress display wants to know."""
 
-    kind: Literal["started", "finished", "error"]
+    kind: Literal["started", "again", "finished", "error"]
     job: Job
     record: Record | None = None
     error: str = ""
+    note: str = ""  # why a run is made again
+    made: bool = False  # its record, by us: another process may have been quicker
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class Report:
 
     records: Mapping[str, Record]  # by key
     errors: Sequence[str]  # harness or suite trouble: those runs have no record
+    made: int = 0  # of the records; the rest were found, made by another process meanwhile
 
 
 _Events = queue.SimpleQueue[Event | None | KeyboardInterrupt]
@@ -183,7 +185,7 @@ class LocalEngine:
         ]
         records: dict[str, Record] = {}
         errors: list[str] = []
-        alive = len(threads)
+        alive, made = len(threads), 0
         try:
             for thread in threads:
                 thread.start()
@@ -197,6 +199,7 @@ class LocalEngine:
                         continue
                     if event.record is not None:
                         records[event.record.key] = event.record
+                        made += event.made
                     if event.error:
                         errors.append(event.error)
                     notify(event)
@@ -207,12 +210,13 @@ class LocalEngine:
             until = time.monotonic() + LEAVING_SECONDS
             for thread in threads:
                 thread.join(max(0.0, until - time.monotonic()))
-        return Report(records, errors)
+        return Report(records, errors, made)
 
     def _run_inline(
         self, jobs: Sequence[Job], store: Store, notify: Callable[[Event], None]
     ) -> Report:
         records: dict[str, Record] = {}
+        made = 0
         for job in jobs:
             notify(Event("started", job))
             exam = self._exam(job, store)
@@ -220,10 +224,10 @@ class LocalEngine:
             outcome = inline.examined(job.spec, exam, job.target, job.declaration)
             outcome = replace(outcome, isolation="inline")
             record = self._record(job, outcome, began)
-            store.put(record)
+            made += store.put(record)
             records[record.key] = record
-            notify(Event("finished", job, record))
-        return Report(records, [])
+            notify(Event("finished", job, record, made=True))
+        return Report(records, [], made)
 
     def _work(
         self,
@@ -260,41 +264,35 @@ class LocalEngine:
         warm_up(job.scenario, job.declaration, job.spec.contract)
         events.put(Event("started", job))
         began = _now()
-        try:
-            outcome = self._all_passes(job, exam)
-        except ServerEndedError as error:  # no fault of the run's, as it seems
-            if not error.had_worked:
-                raise
-            outcome = self._once_more(job, exam)
+        outcome = killed.outcome_of(
+            job.spec,
+            functools.partial(self._all_passes, job, exam),
+            self._crowd.alone,
+            lambda note: events.put(Event("again", job, note=note)),
+        )
         record = self._record(job, outcome, began)
-        if not store.put(record):
-            record = store.get(job.spec) or record
-        return Event("finished", job, record)
+        made = store.put(record)
+        return Event("finished", job, record if made else store.get(job.spec) or record, made=made)
 
     def _exam(self, job: Job, store: Store) -> Exam:
         spec, salted = job.spec, salt.of_run(store.root, job.spec)
         return self._exams.get(job.scenario, spec.side, spec.seed, spec.contract, salted)
 
-    def _once_more(self, job: Job, exam: Exam) -> Outcome:
-        """The same after the fork server has died, with a server of its own.
+    def _all_passes(self, job: Job, exam: Exam, apart: bool) -> Outcome:
+        """The run, and what further passes over it add where the scenario is about cost.
 
-        Without a sandbox a method can kill it; the others that had the same one are innocent.
+        `apart`: with fork servers of their own, by a thread that is alone in the crowd.
         """
-        try:
-            return self._all_passes(job, exam, apart=True)
-        except ServerEndedError:
-            if job.spec.isolation == "sandbox":
-                raise
-        words = "the fork server died twice under this run; a method leaves other processes alone"
-        return Outcome(Cost(), failure=Failure("killed", words, ""))
+        scenario = job.scenario
+        among = contextlib.nullcontext if apart else self._crowd.beside
 
-    def _all_passes(self, job: Job, exam: Exam, *, apart: bool = False) -> Outcome:
-        """The run, and what further passes over it add where the scenario is about cost."""
-        scenario, one_pass = job.scenario, functools.partial(self._one_pass, job, exam, apart)
+        def one_pass(**how: Any) -> Outcome:
+            return killed.checked(self._one_pass(job, exam, apart, **how))
+
         if job.spec.phase == "tuning" or not (scenario.window_seconds or scenario.flops):
-            with self._crowd.beside():
+            with among():
                 return one_pass()
-        with self._alone() as counters:
+        with self._alone(apart) as counters:
             before = self._idle_watts(counters)
             first = one_pass(counters=counters)
             count = repetition.wanted(first, scenario.window_seconds)
@@ -307,7 +305,7 @@ class LocalEngine:
         else:
             outcome = replace(outcome, cost=cost)
         if scenario.flops and outcome.failure is None:
-            with self._crowd.beside():
+            with among():
                 counted = one_pass(count_flops=True)
             outcome = repetition.with_flops(outcome, counted)
         return outcome
@@ -315,7 +313,7 @@ class LocalEngine:
     def _one_pass(self, job: Job, exam: Exam, apart: bool, **how: Any) -> Outcome:
         spec = job.spec
         how["untrained"] = self._untrained(job, exam)
-        memory = spec.budget["memory_bytes"] if spec.device == "cpu" else None
+        memory = killed.memory_of(spec)
         code = (job.target, *exam.code)
         grants: dict[str, Any] = {
             "folders": exam.folders,
@@ -350,13 +348,10 @@ class LocalEngine:
             return known
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[Sequence[Counter]]:
+    def _alone(self, apart: bool) -> Iterator[Sequence[Counter]]:
         """The machine's energy counters; where there are any, nobody else runs meanwhile."""
-        if not self._counters:
-            with self._crowd.beside():
-                yield ()
-            return
-        with self._crowd.alone():
+        place = self._crowd.alone if self._counters else self._crowd.beside
+        with contextlib.nullcontext() if apart else place():
             yield self._counters
 
     def _idle_watts(self, counters: Sequence[Counter]) -> dict[str, float]:

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
+from harness.errors import HeldoutError
 from harness.isolation import sandbox
 from harness.isolation.forkserver import Child, ForkServer, ServerEndedError
 from harness.isolation.runfolder import RunFolder
@@ -82,6 +83,9 @@ class Supervisor:
                 if self.stopping:
                     raise StoppedError
                 yield child
+            except HeldoutError:
+                if not (child.orphaned or self.stopping):  # else what follows says more
+                    raise
             finally:
                 with self._lock:
                     self._active.discard(child)

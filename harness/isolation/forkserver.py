@@ -27,7 +27,7 @@ from types import MappingProxyType
 
 from harness import programs
 from harness.candidate.channel import Channel, pair
-from harness.errors import HeldoutError
+from harness.errors import FailureKind, HeldoutError
 from harness.isolation import environment, sandbox
 from harness.isolation.runfolder import RunFolder, excess
 from harness.records.record import Isolation
@@ -112,7 +112,7 @@ class Child:
                 self._exit = Exit(**json.loads(packet))
         return self._exit
 
-    def excess(self) -> tuple[str, str] | None:
+    def excess(self) -> tuple[FailureKind, str] | None:
         """See `proctor.conversation.Process.excess`; looked for where there is a sandbox."""
         if self.isolation != "sandbox":
             return None

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from harness.errors import HeldoutError
+from harness.errors import FailureKind, HeldoutError
 from harness.isolation.sandbox import Grant
 from harness.isolation.sources import Sources, Written
 from harness.isolation.workfolder import WorkFolder
@@ -78,7 +78,7 @@ class RunFolder:
         self._work.remove()
 
 
-def excess(grant: Grant, pid: int, memory_bytes: int | None) -> tuple[str, str] | None:
+def excess(grant: Grant, pid: int, memory_bytes: int | None) -> tuple[FailureKind, str] | None:
     """What a run has taken beyond its share, as (kind of failure, words); None if nothing."""
     processes = list(_group(pid))
     nameless = dict(entry for process in processes for entry in _nameless(process))

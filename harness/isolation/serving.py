@@ -22,12 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.candidate.channel import MAX_PACKET, Channel
-from harness.isolation import sandbox
+from harness.isolation import preload, sandbox
 from harness.isolation.forkserver import BORN, CONFINED
 from harness.isolation.syscalls import die_with_parent, readable_by_others
-
-PRELOAD = ("numpy", "torch", "torch._dynamo", "harness.candidate.candidate")
-"""torch._dynamo: the first optimiser of a process imports it, which takes two seconds."""
 
 
 def serve(control: socket.socket, tasks_outside: int | None = None) -> None:
@@ -36,8 +33,7 @@ def serve(control: socket.socket, tasks_outside: int | None = None) -> None:
     `tasks_outside`: behind a wall, how many processes and threads the user has on its other side.
     """
     gc.disable()  # it would look through all that is loaded again and again: a tenth of the time
-    for module in PRELOAD:
-        __import__(module)
+    preload.load()
     gc.enable()
     walled = tasks_outside is not None
     if walled:

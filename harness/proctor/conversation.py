@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import select
 import signal
 import time
 from typing import Any, Protocol
 
 from harness.candidate.channel import Channel, ChannelError, Message
-from harness.errors import RunFailure
+from harness.errors import FailureKind, RunFailure, is_kind
 from harness.isolation.forkserver import Exit
 
 LOG_BYTES = 64 << 10
@@ -19,7 +18,13 @@ ANSWER_BYTES = 1 << 28  # of arrays in one message, weights apart
 GRACE_SECONDS = 1.0  # between SIGTERM and SIGKILL
 CLOSING_SECONDS = 5.0  # to leave after the last message
 LOOK_SECONDS = 1.0  # between looks at what the process has taken
+SENT = {signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT}
+"""Signals by which people and systems end a process; others are its own crashes and timers."""
 DRAINS = 100  # reads of a log at a time, so that endless output cannot hold us
+
+
+class KilledFailure(RunFailure):
+    """The process was ended by a signal, and it need not have sent that itself."""
 
 
 class Process(Protocol):
@@ -46,7 +51,7 @@ class Process(Protocol):
     def ended(self, timeout: float | None) -> Exit | None:
         """How it ended, or None if it still runs after `timeout` seconds."""
 
-    def excess(self) -> tuple[str, str] | None:
+    def excess(self) -> tuple[FailureKind, str] | None:
         """What it has taken beyond its share, as (kind of failure, words), looked up now."""
 
 
@@ -113,11 +118,10 @@ class Conversation:
 
     def _reported(self, message: Message) -> RunFailure:
         """The failure that the process says of itself, as one line that any terminal can show."""
-        kind = str(message.data.get("kind"))
+        kind = message.data.get("kind")
         reason = " ".join(str(message.data.get("reason"))[:REASON_CHARACTERS].split())
         shown = "".join(c if c.isprintable() else "\ufffd" for c in reason)
-        known = re.fullmatch(r"[a-z-]{1,20}", kind)
-        return RunFailure(kind if known else "contract", f"{shown}, in {self.doing}")
+        return RunFailure(kind if is_kind(kind) else "contract", f"{shown}, in {self.doing}")
 
     def _look(self) -> None:
         """Once in a while, whatever it prints and sends meanwhile: has it taken too much?"""
@@ -140,15 +144,10 @@ class Conversation:
         ended = self._process.ended(CLOSING_SECONDS)
         if ended is None:
             return RunFailure("exit", f"the method closed its connection in {self.doing}")
-        if ended.signal == signal.SIGKILL:
-            return RunFailure(
-                "killed",
-                f"killed from outside (SIGKILL) in {self.doing}; often the system is out of "
-                "memory: use fewer --jobs",
-            )
+        if ended.signal in SENT:
+            return KilledFailure("killed", f"ended by {_name(ended.signal)} in {self.doing}")
         if ended.signal is not None:
-            name = signal.Signals(ended.signal).name
-            return RunFailure("killed", f"crashed with {name} in {self.doing}")
+            return RunFailure("killed", f"crashed with {_name(ended.signal)} in {self.doing}")
         return RunFailure(
             "exit", f"the process ended itself with exit code {ended.code} in {self.doing}"
         )
@@ -175,3 +174,11 @@ class Conversation:
                 if time.monotonic() >= until:
                     break
         return None
+
+
+def _name(number: int) -> str:
+    """A signal's name; most of the real-time ones have none."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -27,7 +27,7 @@ from harness.isolation.forkserver import Exit
 from harness.metering.counters import Counter
 from harness.metering.meter import Stopwatch, memory_available, resident_bytes
 from harness.proctor import overruns
-from harness.proctor.conversation import Conversation, Process
+from harness.proctor.conversation import Conversation, KilledFailure, Process
 from harness.proctor.exam import Exam, checked
 from harness.proctor.handing import handed
 from harness.proctor.opening import opened_with
@@ -44,6 +44,7 @@ class Outcome:
     cost: Cost
     isolation: Isolation = "process"  # that was in force, as the engine saw it
     failure: Failure | None = None
+    killed: bool = False  # by a signal that anybody may have sent: nobody's failure as yet
     quality_matrix: tuple[tuple[float, ...], ...] = ()
     untrained_quality: tuple[float, ...] | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -87,7 +88,8 @@ def examine(
     if failure is not None:
         log = bytes(sitting.talk.log).decode(errors="replace")
         reason = Failure(failure.kind, failure.reason, log)
-        return Outcome(cost, failure=reason, curve=tuple(sitting.curve))
+        killed = isinstance(failure, KilledFailure)
+        return Outcome(cost, failure=reason, killed=killed, curve=tuple(sitting.curve))
     return dataclasses.replace(sitting.outcome(), cost=cost)
 
 

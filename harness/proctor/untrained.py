@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from harness.candidate.channel import ChannelError
 from harness.errors import HeldoutError, RunFailure
-from harness.proctor.conversation import Conversation, Process
+from harness.proctor.conversation import Conversation, KilledFailure, Process
 from harness.proctor.exam import Exam, checked
 from harness.proctor.opening import opened_with
 from harness.records.record import RunSpec
@@ -25,6 +25,11 @@ def judged(spec: RunSpec, exam: Exam, process: Process) -> tuple[float, ...]:
     try:
         talk.ask("open", *opened_with(spec, exam, process, flops=False), kind="opened")
         return tuple(_quality(exam, j, process, talk) for j in range(len(exam.stream.tests)))
+    except KilledFailure as error:
+        raise HeldoutError(
+            f"the untrained network of {exam.scenario.id} could not be judged: {error}; run the "
+            "same command again"
+        ) from error
     except (RunFailure, ChannelError) as error:
         raise HeldoutError(
             f"the untrained network of {exam.scenario.id} could not be judged: {error}; mend the "

@@ -121,7 +121,8 @@ def failure_logs(root: Path, keys: Collection[str]) -> dict[str, str]:
         if stem not in keys and re.fullmatch(r"[0-9a-f]{64}", stem):
             continue
         with contextlib.suppress(OSError, pa.ArrowException, ValueError, KeyError):
-            rows = pq.ParquetFile(root / name).read(columns=["key", "failure_log"])
+            with (root / name).open("rb") as file:
+                rows = pq.ParquetFile(file).read(columns=["key", "failure_log"])
             rows = rows.filter(pc.is_in(rows["key"], pa.array(sorted(keys), pa.string())))
             for key, log in zip(*(column.to_pylist() for column in rows.columns), strict=True):
                 if log:
@@ -136,9 +137,8 @@ def _load_cache(root: Path, files: dict[str, str]) -> tuple[dict[str, str], pa.T
     """
     empty = _cache_schema().empty_table()
     try:
-        table = pq.ParquetFile(
-            root / CACHE / "runs.parquet", page_checksum_verification=True
-        ).read()
+        with (root / CACHE / "runs.parquet").open("rb") as file:
+            table = pq.ParquetFile(file, page_checksum_verification=True).read()
         metadata = table.schema.metadata or {}
         if metadata[schema.VERSION_KEY] != _VERSION:
             return {}, empty

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from harness.contract import CONTRACT_VERSION, Point, Scalar, SideName
+from harness.errors import FailureKind
 from harness.fingerprint import digest
 
 Phase = Literal["tuning", "evaluation", "reproduction"]
@@ -153,7 +154,7 @@ class Cost:
 class Failure:
     """Why a run has no score."""
 
-    kind: str  # "exception", "time-out", "memory", "killed", "exit", "output", "budget", ...
+    kind: FailureKind
     reason: str  # one sentence a person can act on
     log: str = ""  # the last 64 KB the method printed
 

@@ -236,7 +236,8 @@ def _version(metadata: pq.FileMetaData) -> int:
 
 def version_of(path: Path) -> int:
     """The version of the schema that a file of ours was written with."""
-    return _version(pq.read_metadata(path))
+    with path.open("rb") as file:  # a path, pyarrow might take for an address or a home
+        return _version(pq.read_metadata(file))
 
 
 def encoded(table: pa.Table) -> bytes:
@@ -290,10 +291,13 @@ def decoded(content: bytes, path: Path) -> pa.Table:
         table = schema.of_today(table)
         table.validate(full=True)  # a file without page checksums may hold text that is none
         return table
+    except MemoryError as error:
+        raise UnreadableError(f"{path}: there is no memory to read it; make room") from error
     except (OSError, pa.ArrowException, ValueError, KeyError) as error:
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise HeldoutError(
-            f"{path}: damaged ({text[:200]}); delete it and repeat its run"
+            f"{path}: cannot be read as a record ({text[:200]}); restore it from a copy, or "
+            "delete it and repeat its run"
         ) from error
 
 

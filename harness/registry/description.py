@@ -157,7 +157,11 @@ def missing(
 
 def _read(path: Path) -> Description:
     try:
-        file = pq.ParquetFile(pa.BufferReader(path.read_bytes()), page_checksum_verification=True)
+        content = path.read_bytes()
+    except OSError as error:
+        raise HeldoutError(f"{path}: cannot be read ({error.strerror})") from error
+    try:
+        file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
         version = int((file.metadata.metadata or {}).get(VERSION_KEY, b"0"))
         if version != VERSION:
             raise HeldoutError(f"{path}: no description that this heldout reads ({version})")
@@ -167,7 +171,10 @@ def _read(path: Path) -> Description:
         (row,) = table.select(SCHEMA.names).cast(SCHEMA).to_pylist()
     except (OSError, pa.ArrowException, ValueError, KeyError) as error:
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise HeldoutError(f"{path}: damaged ({text[:200]}); delete it") from error
+        raise HeldoutError(
+            f"{path}: holds no description that can be read ({text[:200]}); restore it, or delete "
+            "it and type: bench leaderboard describe"
+        ) from error
     fields: list[dict[str, Any]] = row.pop("hyperparameters")
     return Description(**row, hyperparameters=tuple(Field(**field) for field in fields))
 

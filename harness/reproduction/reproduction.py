@@ -85,14 +85,15 @@ def run(
     planned(len(missing), len(there))
     records: Mapping[str, Record] = there
     errors: Sequence[str] = ()
+    made = 0
     if missing:
         report = engine.run(missing, store, notify)
-        records, errors = {**there, **report.records}, report.errors
+        records, errors, made = {**there, **report.records}, report.errors, report.made
     comparisons = [
         compared(number, [records[j.spec.key] for j in planned_jobs if j.spec.key in records])
         for number, planned_jobs in plans
     ]
-    return Reproduction(comparisons, not_attempted, errors, len(records) - len(there), len(there))
+    return Reproduction(comparisons, not_attempted, errors, made, len(records) - made)
 
 
 def compared(number: Reported, records: Sequence[Record]) -> Comparison:

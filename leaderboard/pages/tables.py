@@ -86,7 +86,7 @@ def text(tables: Sequence[Plain], form: Format) -> str:
         keep = [i for i, head in enumerate(table.heads) if head != "group"]
         body = tabulate(
             [[row[i] for i in keep] for row in rows],
-            [table.heads[i] for i in keep],
+            [formats.prose(table.heads[i]) for i in keep],
             FORMATS[form],
             disable_numparse=True,
         )

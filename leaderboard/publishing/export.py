@@ -41,10 +41,11 @@ def write(table: pa.Table, out: Path) -> None:
     if out.suffix not in (".parquet", ".csv"):
         raise HeldoutError(f"--out {out}: the file ends in .parquet or .csv")
     try:
-        if out.suffix == ".parquet":
-            pq.write_table(table, out)
-        else:
-            out.write_bytes(spreadsheet.as_csv(table))
+        with out.open("wb") as file:  # a path, pyarrow might take for an address or a home
+            if out.suffix == ".parquet":
+                pq.write_table(table, file)
+            else:
+                file.write(spreadsheet.as_csv(table))
     except OSError as error:
         raise HeldoutError(
             f"cannot write {out} ({error.strerror}); choose another place with --out FILE"

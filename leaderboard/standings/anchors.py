@@ -126,9 +126,11 @@ def read(results: Path) -> tuple[dict[tuple[str, str], Anchor], list[Damage]]:
 def read_file(file: Path) -> list[Anchor]:
     """The anchors of one file, every row checked against its digest."""
     try:
-        table = pq.ParquetFile(
-            pa.BufferReader(file.read_bytes()), page_checksum_verification=True
-        ).read()
+        content = file.read_bytes()
+    except OSError as error:
+        raise HeldoutError(f"{file}: cannot be read ({error.strerror})") from error
+    try:
+        table = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True).read()
         version = int((table.schema.metadata or {}).get(VERSION_KEY, b"0"))
         if version not in READABLE:
             raise ValueError(f"version {version} of the file format, not {SCHEMA_VERSION}")

@@ -126,12 +126,42 @@ ENDS_ITSELF = [
     ),
     Bad("segfaults", {"step": "ctypes.string_at(0)"}, "killed", "crashed with SIGSEGV"),
     Bad("aborts", {"step": "os.abort()"}, "killed", "crashed with SIGABRT"),
-    Bad("is killed", {"step": "os.kill(os.getpid(), signal.SIGKILL)"}, "killed", "out of memory"),
+    Bad(
+        "kills itself",
+        {"step": "os.kill(os.getpid(), signal.SIGKILL)"},
+        "killed",
+        "ended by SIGKILL in learn of experience 0, and ended by SIGKILL in learn of experience 0 "
+        "when it was made again with nobody beside, so it counts as the method's doing",
+    ),
+    Bad(
+        "kills itself here or there",  # by a coin: another place, and another signal, is no way out
+        {
+            "before": "if experience.task == time.time_ns() % 4: os.kill(os.getpid(), 9)",
+            "after": "if experience.task == 4: os.kill(os.getpid(), signal.SIGTERM)",
+        },
+        "killed",
+        "so it counts as the method's doing",
+    ),
+    Bad(
+        "has a child kill it",
+        {
+            "before": "if os.fork() == 0: os._exit(os.kill(os.getppid(), signal.SIGKILL) or 0)\n"
+            "time.sleep(999)"
+        },
+        "killed",
+        "so it counts as the method's doing",
+    ),
+    Bad(
+        "ends by a signal without a name",
+        {"step": "os.kill(os.getpid(), signal.SIGRTMIN + 7)"},
+        "killed",
+        "crashed with signal 41 in learn of experience 0",
+    ),
     Bad(
         "terminates its group",
         {"step": "os.killpg(0, signal.SIGTERM); time.sleep(999)"},
         "killed",
-        "crashed with SIGTERM",
+        "ended by SIGTERM in learn of experience 0, and ended by SIGTERM",
     ),
     Bad("ends by an alarm", {"before": "signal.alarm(1); time.sleep(999)"}, "killed", "SIGALRM"),
 ]
@@ -375,6 +405,32 @@ BREAKS_THE_HARNESS = [
         },
         "contract",
         "no message of ours",
+    ),
+    Bad(
+        "sends a failure of a kind of its own",
+        {
+            "before": "import gc; from harness.candidate.channel import Channel\n"
+            "for o in gc.get_objects():\n"
+            "    if type(o) is Channel: o.send('failed', {'kind': 'bad-luck', 'reason': 'x'})"
+        },
+        "contract",
+        "x, in learn of experience 0",
+    ),
+    Bad(
+        "sends a list as the kind of its failure",
+        {
+            "before": "import gc; from harness.candidate.channel import Channel\n"
+            "for o in gc.get_objects():\n"
+            "    if type(o) is Channel: o.send('failed', {'kind': ['exit'], 'reason': 'x'})"
+        },
+        "contract",
+        "x, in learn of experience 0",
+    ),
+    Bad(
+        "raises a failure of a kind of its own",
+        {"before": "from harness.errors import RunFailure\nraise RunFailure('luck', 'bad')"},
+        "exception",
+        "'luck' is no kind of failure",
     ),
     Bad(
         "sends a failure of its own",

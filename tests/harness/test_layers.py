@@ -33,7 +33,7 @@ HARNESS = {
     "datasets": "contract errors",
     "records": "contract errors fingerprint",
     "candidate": "contract errors space fingerprint",
-    "registry": "contract errors sourcetext fingerprint seeds records candidate",
+    "registry": "contract declared errors sourcetext fingerprint seeds records candidate",
     "protocol": "contract errors space seeds records",
     "metering": "programs records",
     "isolation": "errors programs sourcetext fingerprint records candidate",

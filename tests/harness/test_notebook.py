@@ -62,7 +62,7 @@ def test_damaged_files_are_warned_of(shared_engine, tmp_path):
     run(CLASS, "finetune", results=tmp_path, **SMALL)
     path = record_files(tmp_path)[0]
     path.write_bytes(path.read_bytes()[:-9])
-    with pytest.warns(UserWarning, match="damaged"):
+    with pytest.warns(UserWarning, match="cannot be read as a record"):
         assert len(load_results(tmp_path)) == 3
 
 

@@ -191,6 +191,14 @@ def test_law_10_where_a_machine_has_a_part_in_a_failure_its_kind_is_compared(
     assert repeating.differing(same, scenario, entry, engine) == ["samples"]
 
 
+def test_law_6_a_run_that_failed_as_none_can_is_found(root, engine):
+    path, row = judged(root)[0]
+    failed = {"status": "failed", "score": None, "metrics": []}
+    failed |= {"failure_reason": "it was", "failure_log": ""}
+    forge(path, row | failed | {"failure_kind": "bad-luck"})
+    assert "says that it failed by 'bad-luck', as no run does" in doubts(root, engine)
+
+
 # --- files ---------------------------------------------------------------------------------------
 
 

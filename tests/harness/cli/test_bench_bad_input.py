@@ -204,5 +204,5 @@ def test_newer_schema_is_named_and_left_alone(bench_here, tmp_path):
     assert path.exists()
     built = bench_here("leaderboard", "build")
     assert built.returncode == 0
-    assert "1 damaged" in built.stderr
+    assert "1 files could not be read" in built.stderr
     assert Path(tmp_path / "site" / "index.html").exists()

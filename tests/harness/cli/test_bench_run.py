@@ -1,6 +1,7 @@
 """`bench run` as its user types it: the main job, resuming, interrupting, sharing a folder."""
 
 import json
+import re
 import signal
 import time
 from pathlib import Path
@@ -163,6 +164,36 @@ def test_two_processes_share_a_folder(bench_here, tmp_path):
         assert done.returncode == 0, done.stderr
         assert process.wait(PATIENCE_SECONDS) == 0, errors(folder)
     assert len(keys(folder)) == len(set(keys(folder))) == 16
+    claims = [claimed(done.stdout), claimed((tmp_path / "said").read_text())]
+    assert sum(made for made, _ in claims) == 16
+    assert [made + found for made, found in claims] == [16, 16]
+
+
+def claimed(said):
+    """(runs that a command says it has done, runs that it says it has found)"""
+    if nothing := re.search(r"all (\d+) runs are in", said):
+        return 0, int(nothing[1])
+    made, found = re.search(r"(\d+) runs done, (\d+) found", said).groups()
+    return int(made), int(found)
+
+
+def test_a_run_that_another_command_has_done_meanwhile_is_not_claimed(toy, engine, store, tmp_path):
+    """One at a time: while the first run is at work, another command does it, and the second."""
+    request = study.Request("toy-prompts", ("toy-reinforce",), phase="tuning", trials=3)
+    other = Store.open(tmp_path / "other")
+    theirs = study.run(request, engine, other).results[0].tuning
+    events = []
+
+    def hurry(event):
+        if event.kind == "started" and not events:
+            assert [store.put(record) for record in theirs[:2]] == [True, True]
+        events.append(event)
+
+    with LocalEngine(jobs=1, counters=()) as alone:
+        summary = study.run(request, alone, store, hurry)
+    assert len(theirs) == 3
+    assert (summary.executed, summary.found) == (1, 2)
+    assert [event.made for event in events if event.kind == "finished"] == [False, False, True]
 
 
 @pytest.mark.slow

@@ -63,7 +63,7 @@ def test_a_damaged_description_is_named_and_replaced(store):
     found, (damage,) = description.read_all(store.root)
     assert found == {}
     assert damage.path == path
-    assert "damaged" in damage.reason
+    assert "holds no description that can be read" in damage.reason
     assert description.write(store.root, SOME)
     assert description.read_all(store.root)[1] == []
 

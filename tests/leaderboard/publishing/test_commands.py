@@ -206,7 +206,7 @@ def test_export_says_what_is_wrong(call, results, tmp_path):
     assert done.return_value == 1
     assert done.stdout.startswith('"key","suite"')
     assert len(done.stdout.splitlines()) == len(RECORDS) + 1
-    assert "damaged: " in done.stderr
+    assert "not read: " in done.stderr
 
 
 # --- check --------------------------------------------------------------------------------------

@@ -1,0 +1,41 @@
+"""What of a scenario makes its runs what they are, as a hash that is part of their keys."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from harness.contract import CONTRACT_VERSION, Scenario
+from harness.declared import JUDGED_NETWORKS
+from harness.fingerprint import digest
+
+NO_CONTENT = (
+    "items",  # what is told of the same outputs
+    *("title", "tier", "trials", "tuning_seeds", "seeds", "targets", "flops", "window_seconds"),
+    "sources",  # the fingerprint is of what was found
+    "budget",  # is in the key by itself
+)
+"""What a scenario states that changes no outcome of a run."""
+
+
+def content_hash(scenario: Scenario, contract: int = CONTRACT_VERSION) -> str:
+    """Hash of everything a scenario states as data; its code is covered by its version.
+
+    What a scenario stated later than that version of the contract is left out.
+    """
+    stated = {
+        field.name: getattr(scenario, field.name)
+        for field in dataclasses.fields(scenario)
+        if field.name not in NO_CONTENT and not callable(getattr(scenario, field.name))
+    }
+    stated["offers"] = sorted(scenario.offers)
+    if contract < JUDGED_NETWORKS:
+        del stated["judges_network"]
+    for name in ("metric", "outputs"):
+        stated[name] = dataclasses.asdict(stated[name])
+    if scenario.constraint is not None:
+        constraint = scenario.constraint
+        stated["constraint"] = {
+            "target": constraint.identity,
+            "arguments": constraint.arguments,
+        }
+    return digest(stated)
