@@ -29,7 +29,8 @@ def content_hash(scenario: Scenario, contract: int = CONTRACT_VERSION) -> str:
     }
     stated["offers"] = sorted(scenario.offers)
     if contract < JUDGED_NETWORKS:
-        del stated["judges_network"]
+        if stated.pop("judges_network"):
+            stated["infer"] = None  # as these scenarios stated then
     for name in ("metric", "outputs"):
         stated[name] = dataclasses.asdict(stated[name])
     if scenario.constraint is not None:

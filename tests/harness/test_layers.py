@@ -40,7 +40,7 @@ HARNESS = {
     "proctor": "contract declared errors seeds fingerprint records candidate metering isolation",
     "engines": "contract declared errors space fingerprint records candidate registry metering"
     " isolation proctor",
-    "study": "contract declared errors datasets space fingerprint records registry protocol"
+    "study": "contract declared errors datasets space records registry protocol"
     " metering isolation engines",
     "notebook": "errors records engines study",
     "checking": "contract errors space seeds fingerprint records candidate registry protocol"
