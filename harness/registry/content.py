@@ -28,9 +28,8 @@ def content_hash(scenario: Scenario, contract: int = CONTRACT_VERSION) -> str:
         if field.name not in NO_CONTENT and not callable(getattr(scenario, field.name))
     }
     stated["offers"] = sorted(scenario.offers)
-    if contract < JUDGED_NETWORKS:
-        if stated.pop("judges_network"):
-            stated["infer"] = None  # as these scenarios stated then
+    if contract < JUDGED_NETWORKS and stated.pop("judges_network"):
+        stated["infer"] = None  # as these scenarios stated then
     for name in ("metric", "outputs"):
         stated[name] = dataclasses.asdict(stated[name])
     if scenario.constraint is not None:
