@@ -360,6 +360,7 @@ class DataSource:
     licence: str
     shape: tuple[int, ...] = ()  # of an image: (H, W), or (H, W, 3) in colour; (): they differ
     classes: int = 0  # labels run from 0 to classes - 1
+    rows: tuple[int, ...] = ()  # samples of each split; (): not known
     url: str = ""  # where a person gets it, if the hub does not have it like this
 
 

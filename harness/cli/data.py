@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from harness.cli import OK, SOME_FAILED, terminal
+
+if TYPE_CHECKING:
+    from harness.datasets.hub import Copy
 
 
 @click.group("data")
@@ -30,7 +34,8 @@ def command() -> None:
 def status(data: Path | None) -> int:
     """Show each data set: present or not, files, licence, fingerprint; and how to get the rest.
 
-    Exit code 1 if one is missing or cannot be read.
+    "200 of 60,000" samples is a part of a data set: it has a fingerprint of its own, so that its
+    runs are never taken for those of the whole. Exit code 1 if one is missing or cannot be read.
 
     \b
     Example:
@@ -50,12 +55,15 @@ def status(data: Path | None) -> int:
             copy = data_sets.find(source, split)
             if copy is None:
                 missing.append((source, split))
-                rows.append([source.id, source.config, split, "missing", "", source.licence, names])
+                row = ["missing", "", "", source.licence, names]
+                rows.append([source.id, source.config, split, *row])
                 continue
             where = str(copy.files[0] if len(copy.files) == 1 else copy.files[0].parent)
             print_ = copy.fingerprint()[:12]
-            rows.append([source.id, source.config, split, where, print_, source.licence, names])
-    heads = ["data set", "configuration", "split", "where", "fingerprint", "licence", "used by"]
+            row = [where, _share(copy), print_, source.licence, names]
+            rows.append([source.id, source.config, split, *row])
+    heads = ["data set", "configuration", "split", "where", "samples", "fingerprint", "licence",
+             "used by"]  # fmt: skip
     terminal.show(terminal.table(rows, heads))
     if not missing:
         return OK
@@ -69,3 +77,9 @@ def status(data: Path | None) -> int:
             terminal.say(f"  hf download {source.id} --repo-type dataset --local-dir {folder}")
     terminal.say(f"then set {data_sets.VARIABLE}=DIR, or give --data DIR.")
     return SOME_FAILED
+
+
+def _share(copy: Copy) -> str:
+    """How many samples a copy holds, and of how many where it is not all."""
+    held, stated = copy.rows(), copy.stated_rows
+    return f"{held:,}" if stated in (None, held) else f"{held:,} of {stated:,}"

@@ -71,6 +71,20 @@ class Copy:
                 sha.update(os.fsencode(path.parent.name) + b"\0")  # the folder is the label
         return sha.hexdigest()
 
+    def rows(self) -> int:
+        """How many samples there are; DataError where a file cannot be read."""
+        if self.kind == "images":
+            return len(self.files)
+        if self.kind == "idx":
+            return len(read_idx(self.files[1]))
+        return sum(_table(replace(self, files=(path,))).num_rows for path in self.files)
+
+    @property
+    def stated_rows(self) -> int | None:
+        """How many the data set has; None where nobody said."""
+        rows = dict(zip(self.source.splits, self.source.rows, strict=False))
+        return rows.get(self.split)
+
 
 def users(scenarios: Iterable[Scenario]) -> dict[DataSource, str]:
     """Every data set that scenarios read, with the suites that do, for a person to read."""

@@ -20,6 +20,7 @@ MNIST = DataSource(
     "CC BY-SA 3.0",  # Y. LeCun, C. Cortes, C. J. C. Burges
     shape=(28, 28),
     classes=10,
+    rows=(60_000, 10_000),
 )
 FASHION_MNIST = DataSource(
     "zalando-datasets/fashion_mnist",
@@ -29,6 +30,7 @@ FASHION_MNIST = DataSource(
     "MIT",  # H. Xiao, K. Rasul, R. Vollgraf, 2017, https://arxiv.org/abs/1708.07747
     shape=(28, 28),
     classes=10,
+    rows=(60_000, 10_000),
 )
 GLYPHS_PER_CLASS = 1000
 

@@ -22,6 +22,7 @@ CIFAR_10 = DataSource(
     "not stated",  # A. Krizhevsky, 2009, "Learning Multiple Layers of Features from Tiny Images"
     shape=(32, 32, 3),
     classes=10,
+    rows=(50_000, 10_000),
 )
 CIFAR_100 = DataSource(
     "uoft-cs/cifar100",
@@ -31,6 +32,7 @@ CIFAR_100 = DataSource(
     "not stated",  # the same
     shape=(32, 32, 3),
     classes=100,
+    rows=(50_000, 10_000),
 )
 TINY_IMAGENET = DataSource(
     "zh-plus/tiny-imagenet",
@@ -40,6 +42,7 @@ TINY_IMAGENET = DataSource(
     "ImageNet's terms: research only",  # Y. Le, X. Yang, 2015, "Tiny ImageNet Visual Recognition"
     shape=(64, 64, 3),
     classes=200,
+    rows=(100_000, 10_000),
 )
 IMAGENET_100 = DataSource(
     "clane9/imagenet-100",
@@ -56,6 +59,7 @@ CUB_200 = DataSource(
     ("image", "label"),
     "research and education only",  # C. Wah et al., 2011, Caltech-UCSD Birds-200-2011
     classes=200,
+    rows=(5_994, 5_794),
 )
 MEAN, DEVIATION = 0.47, 0.25  # of all pixels of CIFAR-10's training images, about
 

@@ -57,7 +57,9 @@ if TYPE_CHECKING:
     from suites.networks.policy import Policy
 
 SOURCE = DataSource(
-    "openai/gsm8k", "main", ("train", "test"), ("question", "answer"), licence="MIT"
+    *("openai/gsm8k", "main", ("train", "test"), ("question", "answer")),
+    licence="MIT",
+    rows=(7_473, 1_319),
 )
 DRAWN = 4  # completions per question that a policy is judged by
 TRAINED = 2  # times that each written token may be trained on

@@ -18,6 +18,7 @@ from harness.datasets import hub as data
 from harness.datasets import images
 from harness.errors import DataError
 from heldout_testing import ROOT
+from suites.data.mnist import MNIST
 
 SOURCE = DataSource(
     "tiny/squares", "plain", ("train",), ("image", "label"), "CC0", shape=(6, 5), classes=3
@@ -229,3 +230,22 @@ def test_law_3_a_method_is_not_told_where_the_data_lies(place):
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.strip() == "False", done.stderr
+
+
+@pytest.mark.parametrize("kind", ["parquet", "images"])
+def test_a_part_of_a_data_set_is_said_to_be_one(kind, tmp_path, bench):
+    """Its runs have another fingerprint; a person sees at a glance that it is no whole."""
+    place = tmp_path / "copies" / MNIST.id / MNIST.config
+    picture = png(np.zeros((28, 28), np.uint8))
+    for split in MNIST.splits:
+        if kind == "images":
+            for label in range(10):
+                (place / split / str(label)).mkdir(parents=True)
+                (place / split / str(label) / "0.png").write_bytes(picture)
+        else:
+            place.mkdir(parents=True, exist_ok=True)
+            rows = [{"image": {"bytes": picture, "path": None}, "label": n} for n in range(10)]
+            pq.write_table(pa.Table.from_pylist(rows), place / f"{split}-00000-of-00001.parquet")
+    told = bench("data", "status", env={"HELDOUT_DATA": str(tmp_path / "copies")})
+    assert "10 of 60,000" in told.stdout
+    assert "10 of 10,000" in told.stdout
