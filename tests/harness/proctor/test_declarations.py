@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from harness import protocol, study
+from harness.records.store import Store
 from harness.registry import registry
 
 SUMS = "reasoning/add-reversed-inference"
@@ -175,15 +176,22 @@ class Mine:
 
 
 @pytest.fixture
-def judged(engine, store):
-    """The record of a method on digits-mlp-2 for one epoch, by a version of the contract."""
+def judged(engine, tmp_path):
+    """The record of a method on digits-mlp-2 for one epoch, by a version of the contract.
 
-    def go(target, contract, place=MLP):
+    With `answers` its own answers are judged, whatever it declared.
+    """
+    stores = (Store.open(tmp_path / f"store-{number}") for number in itertools.count())
+
+    def go(target, contract, place=MLP, *, answers=False):
+        store = next(stores)
         request = study.Request(
             place, (target,), protocol="untuned", seeds=1, budget={"epochs": "1"}
         )
         ((entry,), _) = study.prepare(request, engine, store)
         brief = dataclasses.replace(entry.scenario, window_seconds=0.0, flops=False, points=4)
+        if answers:
+            brief = dataclasses.replace(brief, judges_network=False)
         entry = dataclasses.replace(entry, scenario=brief)
         plan = dataclasses.replace(entry.study, contract=contract)
         (spec,) = protocol.plan_evaluation(plan, None)
@@ -201,8 +209,8 @@ def search(method_file, own, start="self.model = problem.model()"):
 
 def test_a_nearest_neighbour_search_is_judged_by_its_untouched_network(judged, method_file):
     undeclared, declared = (search(method_file, own) for own in (False, True))
-    by_answers, by_weights = (judged(undeclared, contract) for contract in (1, 2))
-    assert by_answers.score > 0.9
+    by_answers, by_weights = (judged(undeclared, 2, answers=yes) for yes in (True, False))
+    assert judged(undeclared, 1).score > 0.9
     assert by_weights.status == "ok", by_weights.failure
     assert by_weights.score < 0.3  # of ten classes
     assert by_weights.parameters == 64 * 256 + 256 * 256 + 256 * 10 + 256 + 256 + 10
@@ -238,7 +246,7 @@ force they declare a network of their own, or deliver the scenario's."""
 
 @pytest.mark.parametrize("name", ["bp_adam", "bp_sgd", "dfa", *sorted(ALONE)])
 def test_what_a_network_answers_is_what_its_method_answered(judged, name):
-    by_answers, by_weights = (judged(name, contract) for contract in (1, 2))
+    by_answers, by_weights = (judged(name, 2, answers=yes) for yes in (True, False))
     assert by_answers.status == "ok"
     assert (by_weights.status == "failed") == (name in ALONE), by_weights.failure
     if name not in ALONE:
@@ -250,6 +258,7 @@ def test_what_a_network_answers_is_what_its_method_answered(judged, name):
 
 @pytest.mark.parametrize("name", ["ottt", "snn_bptt"])
 def test_so_it_is_with_spikes(judged, name):
-    by_answers, by_weights = (judged(name, c, "energy/digits-spiking") for c in (1, 2))
+    place = "energy/digits-spiking"
+    by_answers, by_weights = (judged(name, 2, place, answers=yes) for yes in (True, False))
     assert by_weights.status == "ok", by_weights.failure
     assert by_weights.predictions == by_answers.predictions
