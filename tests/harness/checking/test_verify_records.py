@@ -185,10 +185,10 @@ def test_law_10_where_a_machine_has_a_part_in_a_failure_its_kind_is_compared(
     other = dataclasses.replace(
         record, cost=cost, failure=dataclasses.replace(record.failure, kind=kind)
     )
-    found = repeating.differing(other, scenario, entry, engine)
+    found = repeating.differing(other, scenario, entry, engine, store.root)
     assert found[0].startswith(f"status (failed by {kind} there, failed by exception here; a mach")
     same = dataclasses.replace(record, cost=cost)
-    assert repeating.differing(same, scenario, entry, engine) == ["samples"]
+    assert repeating.differing(same, scenario, entry, engine, store.root) == ["samples"]
 
 
 def test_law_6_a_run_that_failed_as_none_can_is_found(root, engine):
