@@ -223,9 +223,9 @@ def test_a_wrong_folder_is_said_before_anything_else(monkeypatch):
 def test_law_3_a_method_is_not_told_where_the_data_lies(place):
     """The variable names the folder of the test labels: it stays out of the method's process."""
     script = (
-        "from harness.isolation.forkserver import ForkServer; s = ForkServer(1); c = s.spawn(None);"
-        "import os; e = open(f'/proc/{c.pid}/environ').read(); print('HELDOUT_DATA' in e);"
-        "c.close(); s.close()"
+        "from harness.engines.supervisor import Supervisor; s = Supervisor(1)\n"
+        "with s.child(None) as c: e = open(f'/proc/{c.pid}/environ').read()\n"
+        "s.close(); print('HELDOUT_DATA' in e)"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.strip() == "False", done.stderr
