@@ -16,15 +16,14 @@ from harness.isolation import sandbox
 from harness.records.record import SET_BY_HARNESS
 
 PLACES = (
-    *("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TZ", "LANG", "LANGUAGE"),
-    *("LC_ALL", "LC_COLLATE", "LC_CTYPE", "LC_MESSAGES", "LC_MONETARY", "LC_NUMERIC", "LC_TIME"),
+    *("PATH", "HOME", "USER", "LOGNAME", "TMPDIR"),
     *("LD_LIBRARY_PATH", "XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE", "TORCH_HOME"),
     *("TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "CUDA_HOME", "CUDA_PATH", "CUDA_CACHE_PATH"),
     *("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "NVIDIA_VISIBLE_DEVICES"),
     *("NVIDIA_DRIVER_CAPABILITIES",),
 )
-"""Where things are, in which language, and which device is meant: they differ between machines that
-make the same rows. A sandbox then replaces those of the user's folders by its own."""
+"""Where things are and which device is meant: they differ between machines that make the same rows.
+A sandbox then replaces those of the user's folders by its own."""
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 OURS = (*THREADS, *SET_BY_HARNESS)

@@ -24,6 +24,8 @@ SET_BY_HARNESS: Mapping[str, str] = {
     "PYTHONHASHSEED": "0",  # the order of sets is part of a run
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # cuBLAS repeats itself only with this
     "HF_HUB_OFFLINE": "1",
+    "LANG": "C.UTF-8",  # how texts sort, and times read, is the same everywhere
+    "TZ": "UTC",
 }
 """Environment variables of every method's process, beside those that say how many threads it has.
 In the key from contract version 2 on."""

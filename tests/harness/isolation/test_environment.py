@@ -49,9 +49,10 @@ def test_a_process_gets_the_same_however_full_its_users_environment_is(monkeypat
     assert environment.of_process(2, {}) == before
     assert before["OMP_NUM_THREADS"] == before["MKL_NUM_THREADS"] == "2"
     assert before.items() >= SET_BY_HARNESS.items()
-    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    monkeypatch.setenv("TZ", "Asia/Tokyo")  # no place: the same time zone for all
+    monkeypatch.setenv("CUDA_HOME", "/opt/cuda")
     assert environment.of_process(2, {"SCALE": "3"}) == {
-        **before, "TZ": "Asia/Tokyo", "SCALE": "3",
+        **before, "CUDA_HOME": "/opt/cuda", "SCALE": "3",
     }  # fmt: skip
 
 
