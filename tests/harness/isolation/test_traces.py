@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import notes
+import numpy as np
 import pytest
 from processes import stored
 
@@ -167,3 +168,54 @@ def test_law_3_no_process_of_ours_imports_from_the_users_folder(isolation, tmp_p
     assert done.returncode == 0, done.stderr
     assert len(stored(tmp_path / "results")) == 1
     assert not sprung.exists(), sprung.read_text()
+
+
+# --- files that a run may read and its user may own -----------------------------------------------
+
+MARKS = """
+import array, ctypes, fcntl, struct
+libc = ctypes.CDLL(None, use_errno=True)
+path = np.__file__.encode()
+fd = os.open(path, os.O_RDONLY)
+def called(name, *arguments):
+    if getattr(libc, name)(*arguments):
+        raise OSError(ctypes.get_errno(), name)
+now = struct.pack("qqqq", 7, 7, 7, 7)
+ways = {
+    "utime": lambda: os.utime(path, (7, 7)), "futimens": lambda: os.utime(fd, (7, 7)),
+    "utimes": lambda: called("utimes", path, now), "futimes": lambda: called("futimes", fd, now),
+    "futimesat": lambda: called("futimesat", -100, path, now),
+    "chmod": lambda: os.chmod(path, 0o640), "fchmod": lambda: os.fchmod(fd, 0o640),
+    "chown": lambda: os.chown(path, os.getuid(), -1), "fchown": lambda: os.fchown(fd, -1, -1),
+    "setxattr": lambda: os.setxattr(path, "user.note", b"7"),
+    "fsetxattr": lambda: os.setxattr(fd, "user.note", b"7"),
+    "fremovexattr": lambda: os.removexattr(fd, "user.none"),
+    "flags": lambda: fcntl.ioctl(fd, 0x40086602, struct.pack("l", 0x40)),
+    "attributes": lambda: fcntl.ioctl(fd, 0x401C5820, bytes(28)),
+    "hint": lambda: fcntl.fcntl(fd, 1036, struct.pack("Q", 5)),
+    "lease": lambda: fcntl.fcntl(fd, 1024, fcntl.F_RDLCK),
+    "record lock": lambda: fcntl.lockf(fd, fcntl.LOCK_SH | fcntl.LOCK_NB),
+    "truncate": lambda: os.truncate(path, 0), "link": lambda: os.link(path, "linked"),
+    "notify": lambda: fcntl.fcntl(fd, 1026, 1),
+}
+done = []
+for name, way in ways.items():
+    try:
+        way()
+        done.append(name)
+    except (OSError, AttributeError):
+        continue
+raise RuntimeError(f"MARKED {done}")
+"""
+
+
+@NEEDED
+def test_law_2_nothing_can_be_marked_at_the_files_of_a_library(run, method_file):
+    """Where the run's user owns them, a descriptor for reading is enough for most of this."""
+    before = os.stat(np.__file__)
+    (record,) = run(method_file(start=MARKS), isolation="sandbox").results[0].evaluation
+    assert "MARKED []" in record.failure.reason
+    after = os.stat(np.__file__)
+    assert (before.st_mode, before.st_mtime_ns, before.st_ctime_ns, before.st_nlink) == (
+        after.st_mode, after.st_mtime_ns, after.st_ctime_ns, after.st_nlink,
+    )  # fmt: skip
