@@ -224,9 +224,10 @@ class LocalEngine:
             outcome = inline.examined(job.spec, exam, job.target, job.declaration)
             outcome = replace(outcome, isolation="inline")
             record = self._record(job, outcome, began)
-            made += store.put(record)
+            now = store.put(record)
+            made += now
             records[record.key] = record
-            notify(Event("finished", job, record, made=True))
+            notify(Event("finished", job, record, made=now))
         return Report(records, [], made)
 
     def _work(
