@@ -18,6 +18,9 @@ HARNESS = Path(__file__).resolve().parent
 MATHEMATICS = HARNESS / "formats.py"
 """The one file of the harness that methods compute with; it counts as part of their source."""
 
+Read = tuple[str, ast.Module]
+"""A Python file: its text and its syntax tree."""
+
 
 def canonical_json(value: Any) -> str:
     """The one JSON text of a value: sorted names, no spaces, no NaN."""
@@ -60,20 +63,23 @@ def of_source(path: Path, contract: int = CONTRACT_VERSION) -> str:
     make its rows stale; and, from contract version 2 on, where the imported files lie and what
     their modules are called, so that moving one does not either. Version 1 hashes their names.
     """
-    path = path.resolve()
+    return of_read(path.resolve(), *closure(path), contract)
+
+
+def of_read(path: Path, root: Path, files: Mapping[Path, Read], contract: int) -> str:
+    """`of_source` of a resolved path, of what `closure` has read of it."""
     if contract >= 2:
-        return _wherever(path)
-    root, files = closure(path)
+        return _wherever(path, files)
     names = {f: f.relative_to(root).as_posix() for f in files if f.is_relative_to(root)}
     names |= {path: "", MATHEMATICS: MATHEMATICS.name}
     return digest(sorted([names[f], *meaning(*read)] for f, read in files.items()))
 
 
-def closure(path: Path) -> tuple[Path, dict[Path, tuple[str, ast.Module]]]:
-    """The files that `of_source` hashes, as text and tree, and the folder they import from."""
+def closure(path: Path) -> tuple[Path, dict[Path, Read]]:
+    """The folder that the files which `of_source` hashes import from, and those files."""
     path = path.resolve()
     root, top = _roots(path)
-    seen: dict[Path, tuple[str, ast.Module]] = {}
+    seen: dict[Path, Read] = {}
     queue = [path, *_inits(path, top)]
     while queue:
         file = queue.pop()
@@ -88,7 +94,7 @@ def closure(path: Path) -> tuple[Path, dict[Path, tuple[str, ast.Module]]]:
     return root, seen
 
 
-def _wherever(path: Path) -> str:
+def _wherever(path: Path, files: Mapping[Path, Read]) -> str:
     """`of_source` from contract version 2 on: in an import stands what it reaches, not its name."""
     root, top = _roots(path)
     known: dict[Path, list[str]] = {}
@@ -99,8 +105,7 @@ def _wherever(path: Path) -> str:
             return known[file], len(above)
         if file in above:  # modules that import each other: how far up, instead of going round
             return [f"<{len(above) - above.index(file)} above>"], above.index(file)
-        text = read_source(file)
-        tree = parse(text, file)
+        text, tree = files[file]
         back = len(above)
         reached: dict[ast.AST, list[str]] = {}
         for node in ast.walk(tree):

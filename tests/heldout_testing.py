@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from harness import protocol, study
+from harness.candidate.loading import source_of
+from harness.fingerprint import of_source
+from harness.registry.content import content_hash
 
 ROOT = Path(__file__).resolve().parents[1]
 PLUGIN = ROOT / "tests" / "plugin"
@@ -49,12 +52,22 @@ class Mine:
 """
 
 
+def study_under(contract, entry):
+    """The study of a prepared request as it is by a version of the contract."""
+    return dataclasses.replace(
+        entry.study,
+        contract=contract,
+        method_hash=of_source(source_of(entry.target), contract),
+        scenario_hash=content_hash(entry.scenario, contract),
+    )
+
+
 def records_under(contract, request, engine, store):
     """The evaluation records of an untuned request, run by a version of the contract."""
     entries, _ = study.prepare(request, engine, store)
     jobs = []
     for entry in entries:
-        asked = dataclasses.replace(entry.study, contract=contract, protocol="untuned")
+        asked = dataclasses.replace(study_under(contract, entry), protocol="untuned")
         jobs += [entry.job(spec, None) for spec in protocol.plan_evaluation(asked, None)]
     report = engine.run(jobs, store, lambda _: None)
     assert report.errors == []

@@ -93,7 +93,7 @@ class Candidate:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self._sheets: dict[int, Tensor] = {}  # number -> inputs (N, ...)
+        self._sheets: dict[int, Tensor] = {}  # of this exam: number -> inputs (N, ...)
 
     def answer(self, message: Message) -> None:
         """Do what one message asks and reply."""
@@ -121,6 +121,7 @@ class Candidate:
     def _open(self, message: Message) -> None:
         """Build the problem; before any line of the method's code runs."""
         facts = message.data
+        self._sheets = {}
         torch.set_num_threads(facts["threads"])
         if facts["device"] != "cpu":  # on a CPU it changes nothing but the speed
             torch.use_deterministic_algorithms(True, warn_only=True)

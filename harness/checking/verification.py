@@ -8,6 +8,7 @@ own is read.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -107,7 +108,7 @@ class _Inspection:
         self.rescored = self.unscored = self.repeated = 0
         self.doubts: list[str] = []
         self.unchecked: list[str] = []
-        self._methods: dict[tuple[str, str], tuple[str, registry.MethodEntry | None]] = {}
+        self._methods: dict[tuple[str, str, int], tuple[str, registry.MethodEntry | None]] = {}
         self._facts: dict[str, MethodFacts | None] = {}
         self._stale: set[str] = set()  # keys of runs of another scenario or other data than today's
         self._absent: dict[Place, str] = {}  # why a scenario is not here
@@ -138,12 +139,12 @@ class _Inspection:
 
     def _rescore(self, place: Place, held: Sequence[Held], scenario: Scenario) -> bool:
         """Score again; whether all of these records are of the scenario as it is today."""
-        stated = content_hash(scenario)
+        stated = functools.cache(functools.partial(content_hash, scenario))  # by contract
         now = [
             one
             for one in held
             if (one.record.spec.scenario_version, one.record.spec.scenario_hash)
-            == (scenario.version, stated)
+            == (scenario.version, stated(one.record.spec.contract))
         ]
         self._stale |= {one.record.key for one in held if one not in now}
         if len(now) < len(held):
@@ -282,12 +283,15 @@ class _Inspection:
     # --- the method -----------------------------------------------------------------------------
 
     def _method(self, record: Record) -> tuple[str, registry.MethodEntry | None]:
-        """(source hash today, where it is); an empty hash where it cannot be found."""
-        name = (record.spec.suite, record.spec.method)
+        """(source hash today, where it is); an empty hash where it cannot be found.
+
+        The hash is by the version of the contract that the record was made under.
+        """
+        name = (record.spec.suite, record.spec.method, record.spec.contract)
         if name not in self._methods:
             try:
                 entry = registry.find_method(record.spec.method, record.spec.suite)
-                self._methods[name] = of_source(entry.path), entry
+                self._methods[name] = of_source(entry.path, name[2]), entry
             except HeldoutError:
                 self._methods[name] = "", None
         return self._methods[name]
@@ -297,8 +301,8 @@ class _Inspection:
         for record in records:
             by_method[record.spec.method].append(record)
         for method, those in sorted(by_method.items()):
-            now, entry = self._method(those[0])
-            stale = sum(record.spec.method_hash != now for record in those)
+            entry = self._method(those[0])[1]
+            stale = sum(record.spec.method_hash != self._method(record)[0] for record in those)
             if entry is None:
                 self.unchecked.append(
                     f"{'/'.join(place)}: the source of {method} is not here, so nobody knows "

@@ -6,11 +6,13 @@ A debugger and print statements work; nothing is isolated, limited or captured, 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from harness.candidate.channel import Channel, pair
@@ -71,23 +73,28 @@ class InlineProcess:
         preload.load()
         from harness.candidate import candidate
 
-        results: list[T] = []
-        thread = threading.Thread(target=lambda: results.append(proctor()), daemon=True)
-        thread.start()
-        try:
-            candidate.serve(self.theirs)
-        finally:
-            self.theirs.close()
-            self._done.set()
-            thread.join()
-        return results[0]
+        with ThreadPoolExecutor(1) as thread:
+            led = thread.submit(proctor)
+            try:
+                candidate.serve(self.theirs)
+            finally:
+                self.theirs.close()
+                self._done.set()
+        return led.result()
 
 
 def examined(spec: RunSpec, exam: Exam, target: str, declaration: Declaration) -> Outcome:
     """A run in our own process."""
     before = None
     if exam.scenario.untrained:
-        alone = InlineProcess()
-        before = alone.lead(lambda: untrained.judged(spec, exam, alone))
+        before = _untrained(spec, exam, InlineProcess())
     process = InlineProcess()
     return process.lead(lambda: examine(spec, exam, target, declaration, process, untrained=before))
+
+
+def _untrained(spec: RunSpec, exam: Exam, process: InlineProcess) -> tuple[float, ...]:
+    def judged() -> tuple[float, ...]:
+        with contextlib.closing(process.channel):  # which ends the other side
+            return untrained.judged(spec, exam, process)
+
+    return process.lead(judged)

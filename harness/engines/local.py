@@ -22,6 +22,7 @@ from harness.candidate.loading import check_description
 from harness.contract import Scenario
 from harness.declared import Declaration
 from harness.engines import inline, killed, repetition
+from harness.engines.before import Untrained
 from harness.engines.crowd import Crowd
 from harness.engines.interrupts import interrupts
 from harness.engines.supervisor import StoppedError, Supervisor
@@ -31,7 +32,7 @@ from harness.metering import counters as hardware_counters
 from harness.metering import machine
 from harness.metering.counters import Counter, idle_watts
 from harness.metering.energy import HardwareModel, Probe, measured
-from harness.proctor import targets, untrained
+from harness.proctor import targets
 from harness.proctor.conversation import Conversation
 from harness.proctor.exam import Exam, Exams
 from harness.proctor.proctor import Outcome, examine
@@ -103,6 +104,7 @@ class LocalEngine:
         self._crowd = Crowd()
         self._jobs = jobs
         self._supervisor = Supervisor(threads)
+        self._untrained = Untrained(self._supervisor)
         self._probe: Probe | None = None
         self._exams = Exams()
         self._unwritable = threading.Event()  # the results folder takes no more records
@@ -112,6 +114,7 @@ class LocalEngine:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._untrained.close()
         self._supervisor.close()
         if self._probe is not None:
             self._probe.close()
@@ -313,7 +316,7 @@ class LocalEngine:
 
     def _one_pass(self, job: Job, exam: Exam, apart: bool, **how: Any) -> Outcome:
         spec = job.spec
-        how["untrained"] = self._untrained(job, exam)
+        how["untrained"] = self._untrained.of(spec, exam)
         memory = killed.memory_of(spec)
         code = (job.target, *exam.code)
         grants: dict[str, Any] = {
@@ -324,6 +327,11 @@ class LocalEngine:
             "processes": not job.scenario.window_seconds,  # the clock of costs sees one process
         }
         with self._supervisor.child(memory, spec.isolation, code, **grants) as child:
+            if child.folder.source_hash(job.target, spec.contract) not in (None, spec.method_hash):
+                raise HeldoutError(
+                    f"the source of {spec.method} has changed since this command read it; run the "
+                    "same command again"
+                )
             outcome = examine(spec, exam, job.target, job.declaration, child, **how)
             outcome = replace(outcome, isolation=child.isolation)
             written = child.folder.as_written
@@ -332,21 +340,6 @@ class LocalEngine:
             failure = replace(failure, reason=reason, log=written(failure.log))
             outcome = replace(outcome, failure=failure)
         return outcome
-
-    def _untrained(self, job: Job, exam: Exam) -> tuple[float, ...] | None:
-        """Quality of the network before training; one process finds it for all runs of an exam."""
-        if not exam.scenario.untrained:
-            return None
-        with exam.lock:
-            known = exam.untrained.get(job.spec.device)
-            if known is None:
-                code = (*exam.code, exam.inference)
-                with self._supervisor.child(
-                    None, job.spec.isolation, code, exam.folders, job.spec.device
-                ) as child:
-                    known = untrained.judged(job.spec, exam, child)
-                exam.untrained[job.spec.device] = known
-            return known
 
     @contextlib.contextmanager
     def _alone(self, apart: bool) -> Iterator[Sequence[Counter]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.errors import FailureKind, HeldoutError
 from harness.isolation.sandbox import Grant
-from harness.isolation.sources import Sources, Written
+from harness.isolation.sources import Code, Sources, Written
 from harness.isolation.workfolder import WorkFolder
 
 SCRATCH_BYTES = 4_000_000_000  # on disk, of a run
@@ -38,13 +38,13 @@ class RunFolder:
         self._work.path.chmod(0o711)
         scratch, modules = self._work.path / "scratch", self._work.path / "modules"
         self._written = Written(modules)
-        self._targets: dict[str, str] = {}
+        self._codes: dict[str, Code] = {}
         try:
             scratch.mkdir()
             modules.mkdir()
             for target in targets:
                 code = sources.of(target)
-                self._targets[target] = code.target
+                self._codes[target] = code
                 self._written.write(code.files)
         except OSError as error:
             self._work.remove()
@@ -65,7 +65,12 @@ class RunFolder:
 
     def target(self, target: str) -> str:
         """By what name the run imports one of its targets."""
-        return self._targets.get(target, target)
+        return self._codes[target].target if target in self._codes else target
+
+    def source_hash(self, target: str, contract: int) -> str | None:
+        """`fingerprint.of_source` of the text that the run has of a target; None: as installed."""
+        hashed = self._codes[target].hashed
+        return hashed(contract) if hashed else None
 
     def as_written(self, text: str) -> str:
         """See `Written.as_written`."""

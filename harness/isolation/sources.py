@@ -6,18 +6,19 @@ somebody left beside a source: a run gets what was compiled from that text here.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import marshal
 import re
 import struct
 import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.candidate.loading import name_of_file, source_of
-from harness.fingerprint import HARNESS, closure
+from harness.fingerprint import HARNESS, closure, of_read
 from harness.isolation import sandbox
 from harness.sourcetext import SourceText, normalised
 
@@ -43,6 +44,7 @@ class Code:
     target: str  # as the run imports it: "module:name"
     files: tuple[SourceFile, ...]  # none of an installed library, which runs as it is installed
     states: Mapping[Path, State]  # of the files that it was read from
+    hashed: Callable[[int], str] | None = None  # by version of the contract; None: as installed
 
 
 class Sources:
@@ -115,6 +117,7 @@ def _code(target: str) -> Code:
         return Code(target, (), {})
     root, found = closure(source)
     states = {path: _state(path) for path in found}
+    hashed = functools.cache(lambda contract: of_read(source.resolve(), root, found, contract))
     files = {
         path.resolve(): _file(path.relative_to(root).as_posix(), normalised(*read))
         for path, read in found.items()
@@ -123,15 +126,15 @@ def _code(target: str) -> Code:
         and not path.is_relative_to(HARNESS)
     }
     if not module.endswith(".py"):
-        return Code(target, tuple(files.values()), states)
+        return Code(target, tuple(files.values()), states, hashed)
     alone = source.parent == root
     if not alone:
         dotted = ".".join(source.relative_to(root).with_suffix("").parts)
-        return Code(f"{dotted}:{name}", tuple(files.values()), states)
+        return Code(f"{dotted}:{name}", tuple(files.values()), states, hashed)
     unique = name_of_file(source)
     own = replace(files[source], place=f"{unique}.py")
     beside = tuple(files.values()) if len(files) > 1 else ()  # one of them may import it back
-    return Code(f"{unique}:{name}", (own, *beside), states)
+    return Code(f"{unique}:{name}", (own, *beside), states, hashed)
 
 
 def _state(path: Path) -> State:

@@ -18,7 +18,8 @@ LIMIT_SECONDS = 600.0  # for all tests
 def judged(spec: RunSpec, exam: Exam, process: Process) -> tuple[float, ...]:
     """Quality on every test of the untrained network of an exam that a run of `spec` sits.
 
-    Raises HeldoutError where it cannot be found: no method is to blame for that.
+    Raises HeldoutError where it cannot be found: no method is to blame for that, and the process
+    has ended. Else it waits for the next exam, or for the other end to hang up.
     """
     talk = Conversation(process, LIMIT_SECONDS)
     talk.doing = "predicting before training"
@@ -26,17 +27,17 @@ def judged(spec: RunSpec, exam: Exam, process: Process) -> tuple[float, ...]:
         talk.ask("open", *opened_with(spec, exam, process, flops=False), kind="opened")
         return tuple(_quality(exam, j, process, talk) for j in range(len(exam.stream.tests)))
     except KilledFailure as error:
+        talk.dismiss()
         raise HeldoutError(
             f"the untrained network of {exam.scenario.id} could not be judged: {error}; run the "
             "same command again"
         ) from error
     except (RunFailure, ChannelError) as error:
+        talk.dismiss()
         raise HeldoutError(
             f"the untrained network of {exam.scenario.id} could not be judged: {error}; mend the "
             "suite"
         ) from error
-    finally:
-        talk.dismiss()
 
 
 def _quality(exam: Exam, j: int, process: Process, talk: Conversation) -> float:

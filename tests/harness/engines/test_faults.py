@@ -188,3 +188,22 @@ def test_a_pack_that_cannot_be_written_is_said_and_every_run_is_where_it_was(
     assert "Traceback" not in done.stderr
     assert "(File too large); no run is lost: make room" in done.stderr
     assert sorted(store.root.rglob("*")) == before
+
+
+def test_law_5_a_source_that_changes_meanwhile_makes_no_row(run, method_file, engine, store):
+    """Its key says which source it was; the command that read another says so."""
+    target = method_file()
+    run(target)
+    request = study.Request(
+        "continual/split-digits-class", (target,), protocol="untuned", seeds=3,
+        budget={"epochs": "1"},
+    )  # fmt: skip
+
+    def planned(*_):
+        method_file(step="torch.manual_seed(1)")
+
+    summary = study.run(request, engine, store, planned=planned)
+    assert summary.executed == 0
+    assert len(summary.errors) == 2
+    assert "has changed since this command read it" in summary.errors[0]
+    assert study.run(request, engine, store).executed == 3

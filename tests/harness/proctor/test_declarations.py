@@ -9,6 +9,7 @@ import pytest
 from harness import protocol, study
 from harness.records.store import Store
 from harness.registry import registry
+from heldout_testing import study_under
 
 SUMS = "reasoning/add-reversed-inference"
 MLP = "energy/digits-mlp-2"
@@ -193,7 +194,7 @@ def judged(engine, tmp_path):
         if answers:
             brief = dataclasses.replace(brief, judges_network=False)
         entry = dataclasses.replace(entry, scenario=brief)
-        plan = dataclasses.replace(entry.study, contract=contract)
+        plan = study_under(contract, entry)
         (spec,) = protocol.plan_evaluation(plan, None)
         assert spec.contract == contract
         report = engine.run([entry.job(spec, None)], store, lambda _: None)

@@ -1,10 +1,12 @@
 """Law 3: the network is judged before training where no method is, and once for all of them."""
 
 import dataclasses
+import signal
 
 import pytest
 
 from harness import study
+from harness.engines.local import LocalEngine
 from harness.isolation import sandbox
 from harness.proctor import untrained
 from harness.registry import registry
@@ -91,3 +93,31 @@ def test_law_6_a_network_that_cannot_be_judged_is_no_methods_failure(
     assert "the untrained network of continual/split-digits-class could not be judged" in error
     assert "ValueError: no such network" in error
     assert not list(store.root.glob("continual/*/*.parquet"))
+
+
+def test_its_process_is_kept_for_the_next_exam_and_replaced_when_it_has_ended(
+    run, store, method_file, monkeypatch
+):
+    """Starting one costs more than judging; a process that somebody has ended is no failure."""
+    pids = []
+    judged = untrained.judged
+
+    def noted(spec, exam, process):
+        pids.append(process.pid)
+        found = judged(spec, exam, process)
+        if len(pids) == 2:
+            process.signal(signal.SIGKILL)
+        return found
+
+    place, budget = f"continual/{SCENARIO}", {"epochs": "1"}
+    request = study.Request(place, (method_file("a.py"),), protocol="untuned", seeds=4)
+    request = dataclasses.replace(request, budget=budget)
+    with monkeypatch.context() as patched, LocalEngine(jobs=1) as engine:
+        patched.setattr(untrained, "judged", noted)
+        summary = study.run(request, engine, store)
+    assert not summary.errors
+    assert pids[0] == pids[1] != pids[2] == pids[3]
+    found = [record.untrained_quality for record in summary.results[0].evaluation]
+    assert None not in found
+    again = run(method_file("b.py"), seeds=4).results[0].evaluation
+    assert found == [record.untrained_quality for record in again]
