@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from harness.contract import Scalar
 from harness.errors import HeldoutError
+
+Scalar = bool | int | float | str
+"""A hyper-parameter's value: what JSON can say exactly."""
 
 MAX_TRIALS = 1 << 20
 

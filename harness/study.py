@@ -281,6 +281,8 @@ def limits(budget: Budget) -> dict[str, Any]:
     limits = dataclasses.asdict(budget)
     for name in ("epochs", "seconds", "limit_seconds"):
         limits[name] = None if limits[name] is None else float(limits[name])
+    if limits["carried_bytes"] is None:
+        del limits["carried_bytes"]  # as in the keys of runs from before there was such a limit
     return limits
 
 
@@ -309,6 +311,7 @@ def with_budget(budget: Budget, changes: Mapping[str, str]) -> Budget:
         "limit_seconds": "float",
         "memory_bytes": "int",
         "patience": "int",
+        "carried_bytes": "int",
     }
     lengths = {"epochs", "steps"}
     values: dict[str, Any] = dict.fromkeys(lengths) if lengths & set(changes) else {}

@@ -5,7 +5,7 @@ Plain frozen data, no behaviour beyond the key. `schema.py` says how a record lo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -134,6 +134,8 @@ class Cost:
     predict_cpu_seconds: float | None = None
     peak_memory_bytes: int | None = None  # resident, by the kernel, interpreter included
     start_memory_bytes: int | None = None  # the same before the method was loaded
+    answers: int | None = None  # asked for in the whole run, at every evaluation
+    answer_peak_memory_bytes: int | None = None  # of the process that answers, by the kernel
     samples_seen: int | None = None  # through `batches()`, repeats counted; as its process says,
     samples_read: int | None = None  # through whole-tensor reads; both within `candidate.counts`
     spent: Mapping[str, int] = field(
@@ -188,6 +190,10 @@ class Selection:
     cost: TuningCost
     evaluation_seeds: int | None = None
     """How many seeds it was chosen to be judged with, so that none can be dropped unnoticed."""
+    stated_trials: int | None = None
+    """How many trials the scenario states: with fewer a method has not had its chance."""
+    space: Mapping[str, Sequence[Any]] | None = None
+    """What was searched, as `harness.space.to_json`, so that a choice at its edge can be seen."""
 
     @property
     def id(self) -> str:
@@ -235,6 +241,8 @@ class Record:
     weights_sha256: str | None = None
     selection: Selection | None = None  # evaluation under a tuning protocol
     failure: Failure | None = None
+    carried_bytes: tuple[int, ...] = ()
+    """Per experience, the size of the method's state at its end; empty where none was taken."""
     unhashed_modules: tuple[str, ...] = ()
     """Modules that the method imported and its hash does not cover, as its process told them."""
 

@@ -123,6 +123,9 @@ _FIELDS: list[tuple[str, pa.DataType, bool]] = [
     ("predict_cpu_seconds", _REAL, True),
     ("peak_memory_bytes", _INT, True),
     ("start_memory_bytes", _INT, True),
+    ("answers", _INT, True),
+    ("answer_peak_memory_bytes", _INT, True),
+    ("carried_bytes", pa.list_(_INT), False),
     ("samples_seen", _INT, True),
     ("samples_read", _INT, True),
     ("spent", _named(_INT), False),
@@ -167,7 +170,10 @@ SCHEMA = pa.schema(
 )
 BULKY = ("predictions", "outcomes", "failure_log")
 """Columns left out of the cache: read from the run's own file when they are wanted."""
-LATER = ("outcomes", "contract", "environment", "salt_sha256", "unhashed_modules")
+LATER = (
+    *("outcomes", "contract", "environment", "salt_sha256", "unhashed_modules"),
+    *("answers", "answer_peak_memory_bytes", "carried_bytes"),
+)
 """Columns that the first files had not: an older one is read as if they were empty."""
 
 
@@ -200,6 +206,7 @@ def to_row(record: Record) -> dict[str, Any]:
     row["contract"] = None if record.spec.contract == 1 else record.spec.contract
     row["environment"] = row["environment"] if record.spec.environment else None
     row["salt_sha256"] = record.spec.salt_sha256 or None
+    row["carried_bytes"] = list(record.carried_bytes)
     row["unhashed_modules"] = [_valid(name) for name in record.unhashed_modules]
     row |= {name: getattr(record.machine, name) for name in _MACHINE}
     row |= {name: getattr(record.cost, name) for name in _COST}
@@ -291,14 +298,16 @@ def from_row(row: Mapping[str, Any]) -> Record:
         weights_sha256=row["weights_sha256"],
         selection=selection_from_json(row["selection"]) if row["selection"] else None,
         failure=failure,
+        carried_bytes=tuple(row["carried_bytes"] or ()),
         unhashed_modules=tuple(row["unhashed_modules"] or ()),
     )
 
 
 def _selection_json(selection: Selection) -> str:
     stated = dataclasses.asdict(selection)
-    if selection.evaluation_seeds is None:
-        del stated["evaluation_seeds"]  # records from before it was kept stay as they are
+    for name in ("evaluation_seeds", "stated_trials", "space"):
+        if stated[name] is None:
+            del stated[name]  # records from before it was kept stay as they are
     return json.dumps(stated, sort_keys=True)
 
 

@@ -10,11 +10,15 @@ from harness.fingerprint import digest
 
 NO_CONTENT = (
     "items",  # what is told of the same outputs
+    "shared",  # says which settings are tried; each is in the key of its run
     *("title", "tier", "trials", "tuning_seeds", "seeds", "targets", "flops", "window_seconds"),
     "sources",  # the fingerprint is of what was found
     "budget",  # is in the key by itself
 )
 """What a scenario states that changes no outcome of a run."""
+
+STATED_LATER = 2
+"""The version of the contract from which on `exemplars` and `seed_group` count."""
 
 
 def content_hash(scenario: Scenario, contract: int = CONTRACT_VERSION) -> str:
@@ -28,6 +32,8 @@ def content_hash(scenario: Scenario, contract: int = CONTRACT_VERSION) -> str:
         if field.name not in NO_CONTENT and not callable(getattr(scenario, field.name))
     }
     stated["offers"] = sorted(scenario.offers)
+    if contract < STATED_LATER:
+        del stated["exemplars"], stated["seed_group"]
     if contract < JUDGED_NETWORKS and stated.pop("judges_network"):
         stated["infer"] = None  # as these scenarios stated then
     for name in ("metric", "outputs"):

@@ -84,7 +84,7 @@ def _kind(stream: Stream, suite: str) -> str:
         return "prompted"
     raise HeldoutError(
         f"there is no template for the experiences of {suite!r}, which have the fields "
-        f"{', '.join(sorted(fields))}; write the file after harness/contract.py"
+        f"{', '.join(sorted(fields))}; write the file after harness/contract/method.py"
     )
 
 
