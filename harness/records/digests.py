@@ -130,8 +130,10 @@ def _objects(
 ) -> list[str]:
     """The text of each object, given those of its values by name.
 
-    Those of `whole` bring their name and the comma before it; they never come first.
+    Those of `whole` bring their name and the comma before it.
     """
     columns = sorted(zip(names, texts, strict=True))
-    form = "".join("%s" if name in whole else f",{_encode(name)}:%s" for name, _ in columns)[1:]
-    return [f"{{{form}}}" % row for row in zip(*(column for _, column in columns), strict=True)]
+    form = "".join("%s" if name in whole else f",{_encode(name)}:%s" for name, _ in columns)
+    return [
+        f"{{{(form % row)[1:]}}}" for row in zip(*(column for _, column in columns), strict=True)
+    ]
