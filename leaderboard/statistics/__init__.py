@@ -4,8 +4,9 @@ Conventions: the last axis of a sample is seeds; leading axes (...) are repetiti
 so that one call serves a table and a simulation alike. Higher is better throughout: a caller
 negates a metric that is to be low. No function draws random numbers.
 
-A sample whose values are all equal has "no seed variance". It carries no information about noise,
-so it gets no interval, and two such samples are separated exactly when they differ.
+A sample whose values are all equal has "no seed variance". Without test items it carries no
+information about noise, so it gets no interval, and two such samples are separated exactly when
+they differ.
 
 It imports none of ours; every other room of the leaderboard may enter.
 """
@@ -18,6 +19,7 @@ from leaderboard.statistics.aggregates import (
 from leaderboard.statistics.contrasts import (
     Contrast,
     Terms,
+    mean_over,
     one,
     over,
     paired,
@@ -25,6 +27,7 @@ from leaderboard.statistics.contrasts import (
     unpaired,
     welch_p,
 )
+from leaderboard.statistics.crossed import FEWEST_ITEMS, parts_of
 from leaderboard.statistics.families import (
     ALPHA,
     FEWEST_SCENARIOS,
@@ -39,6 +42,8 @@ from leaderboard.statistics.profiles import TAUS, profile, profile_score
 from leaderboard.statistics.samples import (
     CONFIDENCE,
     MINIMUM_SEEDS,
+    Ids,
+    Items,
     Reals,
     Sample,
     half_width,
@@ -49,11 +54,14 @@ from leaderboard.statistics.samples import (
 __all__ = [
     "ALPHA",
     "CONFIDENCE",
+    "FEWEST_ITEMS",
     "FEWEST_SCENARIOS",
     "MINIMUM_SEEDS",
     "TAUS",
     "Comparison",
     "Contrast",
+    "Ids",
+    "Items",
     "Reals",
     "Sample",
     "Share",
@@ -64,11 +72,13 @@ __all__ = [
     "holm",
     "interquartile_mean",
     "mean",
+    "mean_over",
     "normalised",
     "one",
     "over",
     "paired",
     "paired_p",
+    "parts_of",
     "probability_of_improvement",
     "profile",
     "profile_score",

@@ -9,7 +9,7 @@ The estimand is "on these scenarios": they are fixed, seeds are random. With S s
 after F. E. Satterthwaite, 1946, "An Approximate Distribution of Estimates of Variance Components",
 and B. L. Welch, 1947. Two methods that share their seeds on a scenario have one source of noise
 there, their differences by seed; else each has its own. With S = 1 this is the paired t test and
-Welch's t test.
+Welch's t test. What test items add (crossed.py) joins as noise of known size (mixtures.py).
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import stdtr, stdtrit
 
-from leaderboard.statistics.samples import CONFIDENCE, Reals, mean, standard_error
+from leaderboard.statistics import crossed, mixtures
+from leaderboard.statistics.samples import CONFIDENCE, Reals, Sample, mean, standard_error
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,9 @@ class Contrast:
     """A mean or difference over scenarios; all arrays are (...)."""
 
     value: Reals
-    half_width: Reals  # of the 95 % t interval; NaN: no seed variance
-    p: Reals  # two-sided, of the value 0; without seed variance 0 where it is not 0, else 1
-    df: Reals  # NaN: no seed variance
+    half_width: Reals  # of the 95 % interval; NaN: no variance
+    p: Reals  # two-sided, of the value 0; without variance 0 where it is not 0, else 1
+    df: Reals  # of the seeds' part; NaN: no seed variance
 
 
 def one(values: npt.ArrayLike) -> Terms:
@@ -62,8 +63,11 @@ def unpaired(a: npt.ArrayLike, b: npt.ArrayLike) -> Terms:
     return Terms(x.value - y.value, np.stack(errors, axis=-1), np.stack(freedom, axis=-1))
 
 
-def over(scenarios: Sequence[Terms]) -> Contrast:
-    """The mean of what S scenarios say; their arrays (...) have one shape."""
+def over(scenarios: Sequence[Terms], items: Reals | None = None) -> Contrast:
+    """The mean of what S scenarios say; their arrays (...) have one shape.
+
+    `items` (...) is the variance by test items of the sum over scenarios, None where not known.
+    """
     value = np.stack([terms.value for terms in scenarios], axis=-1).mean(axis=-1)
     errors = np.concatenate([terms.errors for terms in scenarios], axis=-1)
     freedom = np.concatenate([terms.df for terms in scenarios], axis=-1)
@@ -76,12 +80,19 @@ def over(scenarios: Sequence[Terms]) -> Contrast:
         error = np.where(flat, 1.0, largest * np.sqrt(total) / len(scenarios))
         width = stdtrit(df, (1 + CONFIDENCE) / 2) * error
         p = 2 * stdtr(df, -np.abs(value) / error)
-    return Contrast(
-        value,
-        np.where(flat, np.nan, width),
-        np.where(flat, np.where(value == 0, 1.0, 0.0), p),
-        np.where(flat, np.nan, df),
-    )
+    width = np.where(flat, np.nan, width)
+    p = np.where(flat, np.where(value == 0, 1.0, 0.0), p)
+    if items is not None and (some := items > 0).any():
+        noise = np.where(flat, 0.0, error)[some], df[some], items[some] / len(scenarios) ** 2
+        width[some] = mixtures.half_width(*noise, 1 - CONFIDENCE)
+        p[some] = mixtures.two_sided(value[some], *noise)
+    return Contrast(value, width, p, np.where(flat, np.nan, df))
+
+
+def mean_over(samples: Sequence[Sample]) -> Contrast:
+    """The mean of one method over the scenarios that its samples are of, seeds and items random."""
+    items = crossed.of_means([crossed.spread([sample]) for sample in samples], 1)
+    return over([one([sample.values]) for sample in samples], items)
 
 
 def paired_p(a: npt.ArrayLike, b: npt.ArrayLike) -> Reals:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from leaderboard.statistics import crossed
 from leaderboard.statistics.contrasts import Terms, over, paired, unpaired
 from leaderboard.statistics.samples import Flags, Ranks, Reals, Sample
 
@@ -22,11 +23,14 @@ class Comparison:
     """What all pairs of K methods say; index i and j are methods, in the order they were given."""
 
     difference: Reals  # (K, K): i minus j
-    half_width: Reals  # (K, K) of the 95 % interval of one difference; NaN: no seed variance
+    half_width: Reals  # (K, K) of the 95 % interval of one difference; NaN: no variance
     p: Reals  # (K, K) Holm-adjusted, symmetric, 1 on the diagonal
     better: Flags  # (K, K): [i, j] is true where i is significantly better than j
     paired: int  # pairs compared seed by seed, on every scenario
     unpaired: int  # pairs compared by Welch's test at least once, because their seeds differ
+    items: int = (
+        0  # pairs whose test knows the items too, on every scenario; the others' seeds only
+    )
 
     @property
     def ranks(self) -> Ranks:
@@ -43,6 +47,7 @@ class Comparison:
             self.better[here],
             self.paired,
             self.unpaired,
+            self.items,
         )
 
 
@@ -84,19 +89,25 @@ def compare_over(samples: Sequence[Sequence[Sample]]) -> Comparison:
     if not len(pairs[0]):
         none = np.zeros((count, count))
         return Comparison(none, none * np.nan, none + 1, none.astype(np.bool_), 0, 0)
-    found = [_pairwise([row[s] for row in samples]) for s in range(len(samples[0]))]
+    columns = [[row[s] for row in samples] for s in range(len(samples[0]))]
+    found = [_pairwise(column) for column in columns]
     by_seed = np.logical_and.reduce([by_seed for _, by_seed in found])
-    contrast = over([terms for terms, _ in found])
+    spreads = [crossed.spread(column) for column in columns]
+    terms = [Terms(t.value[pairs], t.errors[pairs], t.df[pairs]) for t, _ in found]
+    contrast = over(terms, crossed.of_differences(spreads, count)[pairs])
+    difference, half_width = np.zeros((count, count)), np.full((count, count), np.nan)
+    difference[pairs], difference.T[pairs] = contrast.value, -contrast.value
+    half_width[pairs] = half_width.T[pairs] = contrast.half_width
     p = np.ones((count, count))
-    p[pairs] = p.T[pairs] = holm(contrast.p[pairs])
-    better = (p <= ALPHA) & (contrast.value > 0)
+    p[pairs] = p.T[pairs] = holm(contrast.p)
     return Comparison(
-        contrast.value,
-        contrast.half_width,
+        difference,
+        half_width,
         p,
-        better,
+        (p <= ALPHA) & (difference > 0),
         int(by_seed[pairs].sum()),
         int((~by_seed)[pairs].sum()),
+        int(crossed.everywhere(spreads, count)[pairs].sum()),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ from scipy.special import stdtrit
 Reals = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 Ranks = npt.NDArray[np.int64]
+Ids = npt.NDArray[np.int64]
 
 CONFIDENCE = 0.95
 """Of every interval shown."""
@@ -19,11 +20,24 @@ MINIMUM_SEEDS = 3
 
 
 @dataclass(frozen=True)
+class Items:
+    """Test items behind the runs of one method, run by run; a failed run has none."""
+
+    ids: tuple[Ids, ...]  # (items of the run,) which item it is, ascending, each once
+    parts: tuple[Reals, ...]  # (items of the run,) by how much it moves the run's score
+
+    def scaled(self, factor: float) -> Items:
+        """Of scores that many times as large."""
+        return Items(self.ids, tuple(factor * parts for parts in self.parts))
+
+
+@dataclass(frozen=True)
 class Sample:
     """The results of one method: `values[i]` is what seed `seeds[i]` gave; both are (seeds,)."""
 
     seeds: tuple[int, ...]
     values: tuple[float, ...]
+    items: Items | None = field(default=None, compare=False)  # None: nothing is known of them
 
 
 def mean(values: npt.ArrayLike) -> Reals:

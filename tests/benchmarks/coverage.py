@@ -1,0 +1,95 @@
+"""How often intervals hold the truth, and how often equal methods are told apart (law 9).
+
+python tests/benchmarks/coverage.py [--runs 1000] [--boards 1000]
+
+A line for every number of seeds and of items: the lowest and the highest coverage over seed
+variances from none to large, of items that seeds share or draw anew, of Gaussian and of binary
+scores; then the share of boards of eight equal methods on which any pair is separated, over all of
+these and at the worst seed variance.
+"""
+
+import argparse
+import itertools
+import sys
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path += [str(ROOT), str(ROOT / "tests" / "leaderboard" / "statistics")]
+
+from item_models import Model  # noqa: E402
+
+from leaderboard.statistics import compare, mean_over  # noqa: E402
+
+SEEDS, ITEMS = (3, 5, 10, 30), (100, 500, 10_000)
+SEED_VARIANCES = (0.0, 0.25, 1.0, 4.0, 16.0)
+"""Of the mean, in units of the variance that items and the rest leave in it."""
+ITEM = 1.0
+"""Standard deviation between items, that of the rest being 1."""
+
+
+def model(variance, seeds, items, shared, binary):
+    """The model whose seeds have that variance in the mean."""
+    rest = 1 / (seeds * items) + ITEM**2 / (items if shared else seeds * items)
+    return Model(float(np.sqrt(variance * rest * seeds)), ITEM, 0.8, shared, binary)
+
+
+def covered(model, seeds, items, runs, seed=0):
+    """The share of intervals of a mean that hold the truth, and of one wrong by seeds alone."""
+    rng, hits, blind = np.random.default_rng([seed, seeds, items]), 0, 0
+    for _ in range(runs):
+        (sample,) = model.samples(rng, 1, seeds, items)
+        found = mean_over([sample])
+        hits += abs(found.value[0] - model.truth) <= found.half_width[0]
+        old = mean_over([type(sample)(sample.seeds, sample.values)])
+        blind += abs(old.value[0] - model.truth) <= old.half_width[0]
+    return hits / runs, blind / runs
+
+
+def separated(model, seeds, items, boards, methods=8, seed=0):
+    """The share of boards on which any two of equal methods are separated."""
+    rng = np.random.default_rng([seed, seeds, items])
+    tables = (compare(model.samples(rng, methods, seeds, items)) for _ in range(boards))
+    return sum(bool(table.better.any()) for table in tables) / boards
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=1000)
+    parser.add_argument("--boards", type=int, default=1000)
+    given = parser.parse_args()
+    kinds = list(itertools.product(SEED_VARIANCES, (True, False), (False, True)))
+    print("seeds  items  coverage shared  seeds only  coverage nested  eight equal separated")
+    for seeds, items in itertools.product(SEEDS, ITEMS):
+        less = max(1, seeds * items // 50_000)  # large samples: fewer runs, for time
+        size = seeds, items
+        found = {True: [], False: []}
+        for variance, shared, binary in kinds:
+            one = model(variance, *size, shared, binary)
+            found[shared].append(covered(one, *size, given.runs // min(less, 4)))
+        false = [
+            np.mean(
+                [
+                    separated(model(v, *size, s, b), *size, given.boards // min(4 * less, 20))
+                    for s, b in itertools.product((True, False), (False, True))
+                ]
+            )
+            for v in SEED_VARIANCES
+        ]
+        (low, high), blind = spread(found[True], 0), spread(found[True], 1)[0]
+        nested = spread(found[False], 0)
+        print(
+            f"{seeds:5}  {items:5}  {low:6.1%} {high:6.1%}  from {blind:6.1%}  "
+            f"{nested[0]:6.1%} {nested[1]:6.1%}  {np.mean(false):6.1%} {max(false):6.1%}",
+            flush=True,
+        )
+
+
+def spread(pairs, which):
+    values = [pair[which] for pair in pairs]
+    return min(values), max(values)
+
+
+if __name__ == "__main__":
+    main()
