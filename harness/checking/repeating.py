@@ -72,6 +72,7 @@ def differing(
         _status(record, again): (_kind(record), _kind(again)),
         "predictions": (record.predictions, again.predictions),
         "outcomes": (record.outcomes, again.outcomes if record.outcomes else ()),
+        "items": (record.tested, again.tested if record.tested else ()),
         "quality": (record.quality_matrix, again.quality_matrix),
         "weights": (record.weights_sha256, again.weights_sha256),
         "samples": (_samples(record), _samples(again)),

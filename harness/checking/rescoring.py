@@ -67,6 +67,8 @@ def _outcomes(record: Record, exam: Exam, outputs: Sequence[Array]) -> Iterator[
     if [one.test for one in record.outcomes] != list(range(len(outputs))):
         yield f"it says what items scored of {len(record.outcomes)} tests of {len(outputs)}"
         return
+    if record.tested and record.tested != exam.tested:
+        yield "the items that it says were tested are not those of its tests"
     for one, answered in zip(record.outcomes, outputs, strict=True):
         found, stored = exam.items(one.test, answered), np.array(one.scores)
         if found is None or found.shape != stored.shape:

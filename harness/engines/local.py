@@ -381,6 +381,7 @@ class LocalEngine:
             curve=outcome.curve,
             predictions=outcome.predictions,
             outcomes=outcome.outcomes,
+            tested=outcome.tested,
             parameters=outcome.parameters,
             weights_sha256=outcome.weights_sha256,
             selection=job.selection,

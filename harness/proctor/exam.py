@@ -17,7 +17,7 @@ from harness.candidate.channel import DTYPES, SharedArray
 from harness.candidate.loading import name_of
 from harness.contract import Array, Outputs, Scenario, SideName, Step, Stream, Test
 from harness.errors import HeldoutError, RunFailure
-from harness.fingerprint import of_arrays
+from harness.fingerprint import of_arrays, of_items
 from harness.metering.meter import memory_available
 from harness.records.record import ItemScores
 
@@ -229,6 +229,12 @@ class Exam:
         """`items` of outputs by paper, as a record holds them."""
         found = {paper: self.items(paper, output) for paper, output in outputs.items()}
         return tuple(ItemScores(p, tuple(s.tolist())) for p, s in found.items() if s is not None)
+
+    @cached_property
+    def tested(self) -> tuple[tuple[int, ...], ...]:
+        """Per test, which item each is, by a hash of its input; none where items say nothing."""
+        says = self.scenario.items is not None
+        return tuple(of_items(test.inputs) for test in self.stream.tests) if says else ()
 
     def secondary(self, outputs: Mapping[int, Array]) -> dict[str, float]:
         """Further numbers of outputs by paper, each a mean over the papers."""

@@ -51,6 +51,7 @@ class Outcome:
     curve: tuple[Point, ...] = ()
     predictions: tuple[Prediction, ...] = ()
     outcomes: tuple[ItemScores, ...] = ()
+    tested: tuple[tuple[int, ...], ...] = ()
     parameters: int | None = None
     weights_sha256: str | None = None
     unhashed_modules: tuple[str, ...] = ()
@@ -354,6 +355,7 @@ class _Sitting:
             curve=tuple(self.curve),
             predictions=tuple(self._predictions),
             outcomes=self._outcomes,
+            tested=self._exam.tested if self._outcomes else (),
             parameters=self._judge.parameters or self._end[0],
             weights_sha256=self._judge.sha256 or self._end[1],
             unhashed_modules=self._unhashed,

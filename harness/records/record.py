@@ -237,6 +237,9 @@ class Record:
     curve: tuple[Point, ...] = ()
     predictions: tuple[Prediction, ...] = ()
     outcomes: tuple[ItemScores, ...] = ()  # per test, after the last experience
+    tested: tuple[tuple[int, ...], ...] = ()
+    """Per test of `outcomes`, which item each is: 32 bits of a hash of its input, so that the same
+    item is found again among other seeds' and other scenarios' tests."""
     parameters: int | None = None  # of the delivered network
     weights_sha256: str | None = None
     selection: Selection | None = None  # evaluation under a tuning protocol

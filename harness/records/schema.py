@@ -112,6 +112,7 @@ _FIELDS: list[tuple[str, pa.DataType, bool]] = [
     ("curve", CURVE, False),
     ("predictions", PREDICTIONS, False),
     ("outcomes", OUTCOMES, False),  # since version 2
+    ("tested", pa.list_(pa.list_(pa.int32())), False),
     ("parameters", _INT, True),
     ("weights_sha256", _TEXT, True),
     # what it cost
@@ -168,11 +169,11 @@ SCHEMA = pa.schema(
     [pa.field(name, kind, nullable=nullable) for name, kind, nullable in _FIELDS],
     metadata={VERSION_KEY: str(VERSION).encode()},
 )
-BULKY = ("predictions", "outcomes", "failure_log")
+BULKY = ("predictions", "outcomes", "tested", "failure_log")
 """Columns left out of the cache: read from the run's own file when they are wanted."""
 LATER = (
     *("outcomes", "contract", "environment", "salt_sha256", "unhashed_modules"),
-    *("answers", "answer_peak_memory_bytes", "carried_bytes"),
+    *("tested", "answers", "answer_peak_memory_bytes", "carried_bytes"),
 )
 """Columns that the first files had not: an older one is read as if they were empty."""
 
@@ -224,6 +225,7 @@ def to_row(record: Record) -> dict[str, Any]:
     row["curve"] = [vars(p) | {"measures": _listed(p.measures)} for p in record.curve]
     row["predictions"] = [vars(prediction) for prediction in record.predictions]
     row["outcomes"] = [vars(outcome) for outcome in record.outcomes]
+    row["tested"] = [list(items) for items in record.tested]
     row["failure_kind"] = failure.kind if failure else None
     row["failure_reason"] = _valid(failure.reason) if failure else None
     row["failure_log"] = _valid(failure.log) if failure else None
@@ -294,6 +296,7 @@ def from_row(row: Mapping[str, Any]) -> Record:
         outcomes=tuple(
             ItemScores(o["test"], tuple(o["scores"])) for o in row.get("outcomes") or ()
         ),
+        tested=tuple(map(tuple, row.get("tested") or ())),
         parameters=row["parameters"],
         weights_sha256=row["weights_sha256"],
         selection=selection_from_json(row["selection"]) if row["selection"] else None,
