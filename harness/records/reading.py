@@ -9,13 +9,16 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from harness.contract import Array
 from harness.errors import HeldoutError
 from harness.records import atomic, schema
 from harness.records.digests import check_table
@@ -116,18 +119,67 @@ def failure_logs(root: Path, keys: Collection[str]) -> dict[str, str]:
     Logs are not in the cache: they are read from the runs' own files, or from files of many runs.
     """
     found: dict[str, str] = {}
+    for rows in _bulk(root, keys, ("failure_log",)):
+        with contextlib.suppress(ValueError):  # a text that is none
+            for key, log in zip(*(column.to_pylist() for column in rows.columns), strict=True):
+                if log:
+                    found.setdefault(key, log)
+    return found
+
+
+def _bulk(root: Path, keys: Collection[str], columns: Sequence[str]) -> Iterator[pa.Table]:
+    """The key and some columns that the cache lacks, of the runs of those keys, file by file.
+
+    A file that lacks one holds nothing of it. What cannot be read is left out.
+    """
+    wanted = pa.array(sorted(keys), pa.string())
     for name in sorted(dict(_files(root))) if keys else ():
         stem = Path(name).stem
         if stem not in keys and re.fullmatch(r"[0-9a-f]{64}", stem):
             continue
         with contextlib.suppress(OSError, pa.ArrowException, ValueError, KeyError):
-            with (root / name).open("rb") as file:
-                rows = pq.ParquetFile(file).read(columns=["key", "failure_log"])
-            rows = rows.filter(pc.is_in(rows["key"], pa.array(sorted(keys), pa.string())))
-            for key, log in zip(*(column.to_pylist() for column in rows.columns), strict=True):
-                if log:
-                    found.setdefault(key, log)
+            with (root / name).open("rb") as opened:
+                file = pq.ParquetFile(opened)
+                if not set(columns) <= set(file.schema_arrow.names):
+                    continue
+                rows = file.read(columns=["key", *columns])
+            if rows.num_rows > 1 or stem not in keys:
+                rows = rows.filter(pc.is_in(rows["key"], wanted))
+            yield rows
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """What each test item of one run scored, and which it is; arrays (N,), a pair per test."""
+
+    scores: tuple[Array, ...]
+    items: tuple[Array, ...]  # none where the record does not say
+
+
+def tested_items(root: Path, keys: Collection[str]) -> dict[str, Tested]:
+    """By key: the items of those runs that hold what items scored.
+
+    Like logs they are not in the cache. What cannot be read is left out: `read_table` names it.
+    """
+    found: dict[str, Tested] = {}
+    for table in _bulk(root, keys, ("outcomes", "tested")):
+        held = pc.greater(pc.list_value_length(table["outcomes"]), 0)
+        table = table.filter(held).combine_chunks()
+        if not table.num_rows:
+            continue
+        outcomes = table["outcomes"].chunk(0)
+        scores = _nested(outcomes, outcomes.values.field("scores"))
+        items = _nested(table["tested"].chunk(0), table["tested"].chunk(0).values)
+        for key, *run in zip(table["key"].to_pylist(), scores, items, strict=True):
+            found.setdefault(key, Tested(*run))
     return found
+
+
+def _nested(outer: pa.ListArray, inner: pa.ListArray) -> Iterator[tuple[Array, ...]]:
+    """Per row of a list of lists of numbers, its lists."""
+    values, ends = inner.values.to_numpy(), inner.offsets.to_numpy()
+    for start, end in pairwise(outer.offsets.to_numpy().tolist()):
+        yield tuple(values[ends[i] : ends[i + 1]] for i in range(start, end))
 
 
 def _load_cache(root: Path, files: dict[str, str]) -> tuple[dict[str, str], pa.Table]:

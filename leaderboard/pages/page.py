@@ -82,6 +82,16 @@ class Table:
         )
 
     @property
+    def over(self) -> str:
+        """What the intervals take as drawn anew."""
+        return over(self.standing)
+
+    @property
+    def seeds_only(self) -> str:
+        """How many tests say nothing of new test items; "" where all do."""
+        return seeds_only(self.standing)
+
+    @property
     def busy(self) -> str:
         """Whether the costs are those of a busy machine."""
         return busy(self.standing.rows)
@@ -105,7 +115,37 @@ def sentence(standing: SuiteStanding) -> str:
     return (
         f"Each scenario ranks its methods by mean {listed(metrics)} over {seeds} seeds on the "
         "evaluation problem, with hyper-parameters chosen on the separate tuning problem. "
-        f"{_tests(ranked)} A rank speaks of new seeds on the same scenario, not of other problems."
+        f"{_tests(ranked)} A rank speaks of {_new(ranked)} on the same scenario, not of other "
+        "problems."
+    )
+
+
+def _new(ranked: Sequence[ScenarioStanding]) -> str:
+    """What tests take as drawn anew."""
+    known = [bool(s.crossed) for s in ranked if s.paired + s.unpaired]
+    items = " and, where runs hold what test items scored, new test items"
+    return "new seeds" + (" and new test items" if known and all(known) else items * any(known))
+
+
+def over(standing: ScenarioStanding) -> str:
+    """What the intervals of a table's scores take as drawn anew."""
+    known = [bool(row.entry.items) for row in standing.rows if row.score and row.score.half_width]
+    if known and all(known):
+        return "seeds and test items"
+    return "seeds and, where runs hold what they scored, test items" if any(known) else "seeds"
+
+
+def seeds_only(standing: ScenarioStanding) -> str:
+    """How many tests say nothing of new test items, and why; "" where all do."""
+    tests = standing.paired + standing.unpaired
+    blind = tests - standing.crossed
+    if not blind:
+        return ""
+    reasons = sorted({row.entry.why_no_items for row in standing.ranked} - {""})
+    return (
+        f"{formats.count(blind)} of {formats.quantity(tests, 'test')} between methods "
+        f"{'speaks' if blind == 1 else 'speak'} of new seeds only, not of new test items: "
+        f"some runs {listed(reasons)}."
     )
 
 

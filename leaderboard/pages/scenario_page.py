@@ -6,14 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from leaderboard import formats
+from leaderboard import formats, statistics
 from leaderboard.drawing import panels as multiples
 from leaderboard.drawing import reach, tradeoff
 from leaderboard.drawing.panels import MOST, Panels, Series, panels
 from leaderboard.pages import downloads, links, markup, page
 from leaderboard.standings import details
 from leaderboard.standings.details import Detail, Drawn, Matrix
-from leaderboard.standings.standings import Row, Standings
+from leaderboard.standings.standings import Row, ScenarioStanding, Standings
 
 HEAT = 9
 """Shades of the heat map; the style sheet names each."""
@@ -48,6 +48,7 @@ def render(
             pages[links.scenario(*name)] = template.render(
                 suite=suite.suite.name,
                 table=page.table(one),
+                noise=noise(one),
                 curves=curves(rows, one.problem.higher_is_better),
                 runners=len(rows),
                 maps=heat_maps(rows),
@@ -62,6 +63,42 @@ def render(
                 downloads=downloads.offered(links.scenario(*name), downloads.SCENARIO),
             )
     return pages
+
+
+def noise(standing: ScenarioStanding) -> list[str]:
+    """What the scenario can separate, and which seeds stand apart."""
+    digits = page.digits_of(row.score for row in standing.rows)
+    found = []
+    if standing.separable:
+        found.append(_separable(standing, standing.separable, digits))
+    for one in standing.apart:
+        far, side = abs(one.deviation), "above" if one.deviation > 0 else "below"
+        found.append(
+            f"Seed {one.seed} of {formats.name(one.row.method)} stands apart: it is "
+            f"{formats.number(far, digits)} {side} the median of its seeds, "
+            f"{formats.number(one.times, 1)} robust standard deviations."
+        )
+    return found
+
+
+def _separable(standing: ScenarioStanding, found: statistics.Separable, digits: int) -> str:
+    ranked = standing.ranked
+    seeds = formats.between(len(row.entry.runs) for row in ranked)
+    sizes = [len(ids) for row in ranked if row.entry.items for ids in row.entry.items.ids]
+    tested = [size for size in sizes if size]
+    with_items = f", {formats.between(tested)} test items" if tested else ""
+    made = (
+        f" Test items make {100 * found.by_items:.0f}\u00a0% of its noise, which more seeds "
+        "would not lessen."
+        if tested
+        else ""
+    )
+    return (
+        f"Two methods that truly differ by {formats.number(found.difference, digits)} or more "
+        f"are told apart with probability {statistics.POWER:g}, smaller differences less often: "
+        f"{seeds} seeds{with_items}, Holm's correction for {formats.quantity(found.tests, 'pair')} "
+        f"and the noise of the median pair.{made}"
+    )
 
 
 def label(row: Row) -> str:

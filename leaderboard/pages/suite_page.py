@@ -115,7 +115,7 @@ def sentence(standing: SuiteStanding, overall: Overall) -> str:
     seeds = formats.between(n for d in overall.divisions for t in d.totals for n in t.seeds)
     return (
         f"{groups}, by mean difference to the frozen reference ({references(overall)}) with "
-        f"{seeds} seeds on each scenario: pairwise t tests {_pairing(overall)}, Holm-corrected "
+        f"{seeds} seeds on each scenario: pairwise tests {_pairing(overall)}, Holm-corrected "
         f"over all pairs of a group at {100 * statistics.ALPHA:g}\u00a0%."
     )
 
@@ -143,17 +143,45 @@ def _pairing(overall: Overall) -> str:
 def explanation(overall: Overall) -> str:
     """What the numbers of the suite's table mean, and what they do not say."""
     if not overall.anchors:
-        return ""
+        return unbounded(overall)
     scale = (
         "The way from frozen floor to frozen ceiling is 1, and higher is better; hyper-parameters "
         "were chosen on separate tuning problems."
     )
     if not overall.divisions:
-        return scale
+        return " ".join(filter(None, [scale, unbounded(overall)]))
+    return " ".join(
+        filter(
+            None,
+            [
+                f"{scale} A rank such as 1–3 holds every place that the tests leave open (over "
+                "scenarios, with degrees of freedom after Welch and Satterthwaite). A method "
+                "stands in every group whose scenarios it covers. A rank speaks of "
+                f"{_new(overall)} on these scenarios, not of others.",
+                unbounded(overall),
+            ],
+        )
+    )
+
+
+def _new(overall: Overall) -> str:
+    """What the tests take as drawn anew."""
+    tables = [d.comparison for d in overall.divisions]
+    tests, known = (sum(t.paired + t.unpaired for t in tables), sum(t.items for t in tables))
+    if known == tests:
+        return "new seeds and new test items"
+    items = f"; only {formats.count(known)} of {formats.quantity(tests, 'test')} of new test items"
+    return f"new seeds{items if known else ' (not of new test items: runs do not hold them)'}"
+
+
+def unbounded(overall: Overall) -> str:
+    """Which scenarios have no part in a score of the suite, and why."""
+    if not overall.unbounded:
+        return ""
+    names = page.listed([formats.name(name) for name in overall.unbounded])
     return (
-        f"{scale} A rank such as 1–3 holds every place that the tests leave open (over scenarios, "
-        "with degrees of freedom after Welch and Satterthwaite). A method stands in every group "
-        "whose scenarios it covers. A rank speaks of new seeds on these scenarios, not of others."
+        f"Not averaged: {names}. Their metric has no best value, so that one scenario could "
+        "outweigh all others by its scale; each stands for itself below."
     )
 
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from harness.errors import HeldoutError
 from harness.isolation.workfolder import WorkFolder, sweep
 from harness.records import atomic
-from harness.records.reading import failure_logs, read_table
+from harness.records.reading import failure_logs, read_table, tested_items
 from harness.records.store import Damage
 from harness.registry import description
 from leaderboard.pages import about, downloads, front_page, links, scenario_page
 from leaderboard.pages.method_page import Methods
-from leaderboard.standings import anchors, board, details, gap, history, standings
+from leaderboard.standings import anchors, board, details, gap, history, items, standings
 
 MARKER = ".heldout-site"
 """Says that a folder is a site of ours; its lines name the files we wrote into it."""
@@ -74,7 +74,8 @@ def site(results: Path, previous: bytes | None) -> tuple[dict[str, bytes], Built
     unread = [*damaged, *unread, *broken]
     own_models = description.own_models(descriptions.values())
     read = board.read(table, _damaged_files(unread, results), own_models)
-    standing = standings.of_board(read, frozen)
+    tested = tested_items(results, items.wanted(read.suites))
+    standing = standings.of_board(read, frozen, tested)
     methods = Methods(standing, table)
     logs = failure_logs(results, methods.failed_keys)
     found = details.read(table, standings.current_keys(standing))

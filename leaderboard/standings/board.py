@@ -16,7 +16,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 
 from harness.records import schema
 from harness.records.record import let_through
-from leaderboard.statistics import MINIMUM_SEEDS
+from leaderboard.statistics import MINIMUM_SEEDS, Items
 
 RANKED_PROTOCOL = "heldout"
 BOUND = "bound"
@@ -50,6 +50,16 @@ class Problem:
     metric_unit: str
     higher_is_better: bool
     metric_floor: float
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the metric has a best value, so that no run can outweigh all others.
+
+        By what a record says: a fraction ends at 1, and what is to be low (errors, perplexities,
+        seconds) at 0 or above. What is to be high in any other unit (a reward in standard
+        deviations) ends nowhere.
+        """
+        return self.metric_unit == "fraction" or not self.higher_is_better
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +141,8 @@ class Entry:
     repeats: tuple[tuple[Run, ...], ...] = ()  # the same setting in other environments, by seed
     own_model: bool = False  # whether the method brings its own network
     bound: bool = False  # whether the frozen constants say that it has more than its rivals
+    items: Items | None = field(default=None, compare=False)  # of `runs`, in their order
+    why_no_items: str = ""  # "some runs ..."; "" where there are items or nobody looked
 
     @property
     def unranked(self) -> str:

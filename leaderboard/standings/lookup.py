@@ -7,9 +7,9 @@ from pathlib import Path
 import pyarrow as pa
 
 from harness.errors import HeldoutError, did_you_mean
-from harness.records.reading import read_table
+from harness.records.reading import read_table, tested_items
 from harness.registry import description
-from leaderboard.standings import anchors, board, standings
+from leaderboard.standings import anchors, board, items, standings
 from leaderboard.standings.board import Board
 from leaderboard.standings.standings import ScenarioStanding, Standings, SuiteStanding
 
@@ -18,7 +18,8 @@ def all_of(results: Path) -> Standings:
     """The standings of every suite."""
     table, _ = read_table(results)
     frozen, _ = anchors.read(results)
-    return standings.of_board(_board(results, table), frozen)
+    read = _board(results, table)
+    return standings.of_board(read, frozen, tested_items(results, items.wanted(read.suites)))
 
 
 def suite_of(results: Path, name: str) -> SuiteStanding:
@@ -31,7 +32,8 @@ def suite_of(results: Path, name: str) -> SuiteStanding:
             f"{results} has no run of a suite {name!r}{did_you_mean(name, known)}; "
             "see: bench results"
         )
-    return standings.of_suite(known[name], frozen)
+    suite = known[name]
+    return standings.of_suite(suite, frozen, tested_items(results, items.wanted([suite])))
 
 
 def _board(results: Path, table: pa.Table) -> Board:

@@ -97,6 +97,7 @@ class Overall:
     anchors: tuple[Anchor, ...]  # in use, by scenario
     missing: tuple[str, ...]  # evaluated scenarios that nothing was frozen for
     stale: tuple[Anchor, ...]  # frozen for an older edition of their scenario
+    unbounded: tuple[str, ...]  # scenarios that stand for themselves: their metric has no end
     divisions: tuple[Division, ...]  # with most scenarios first
     unranked: tuple[Total, ...]
 
@@ -114,6 +115,10 @@ _Line = tuple[str, str, bool, str]
 
 def of_suite(standing: SuiteStanding) -> Overall:
     """Rank the methods of a suite over its scenarios with frozen anchors."""
+    whole, standing = (
+        standing,
+        replace(standing, scenarios=tuple(s for s in standing.scenarios if s.problem.bounded)),
+    )
     frozen = {s.scenario.name: s.anchor for s in standing.scenarios if s.anchor}
     rows, samples = _rows(standing), _samples(standing)
     totals = {line: _total(line, rows[line], samples[line], frozen) for line in sorted(rows)}
@@ -143,6 +148,7 @@ def of_suite(standing: SuiteStanding) -> Overall:
         tuple(frozen.values()),
         tuple(s.scenario.name for s in standing.scenarios if not s.anchor and not s.stale_anchor),
         tuple(s.stale_anchor for s in standing.scenarios if s.stale_anchor),
+        tuple(s.scenario.name for s in whole.scenarios if not s.problem.bounded),
         tuple(divisions),
         tuple(sorted(rest, key=_order)),
     )
@@ -203,7 +209,12 @@ def _sample(row: Row, standing: ScenarioStanding) -> statistics.Sample | None:
     )
     if not all(map(math.isfinite, values)):
         return None
-    return statistics.Sample(tuple(run.seed for run in runs), tuple(map(float, values)))
+    items, width = row.entry.items, anchor.ceiling.value - anchor.floor.value
+    return statistics.Sample(
+        tuple(run.seed for run in runs),
+        tuple(map(float, values)),
+        items.scaled(1 / width) if items else None,
+    )
 
 
 def _cell(name: str, row: Row | None, sample: statistics.Sample | None) -> Cell:
@@ -245,7 +256,7 @@ def _total(
         scenarios=names if whole else (),
         ranks=None,
         why_unranked=_why(line, rows, names, whole),
-        score=_mean([samples[name].values for name in names]) if whole else None,
+        score=_mean([samples[name] for name in names]) if whole else None,
         middle=_middle([samples[name].values for name in names]) if whole else None,
         seeds=tuple(len(row.entry.runs) for row in chosen),
         tuning=_tuning([row.tuning for row in chosen]),
@@ -302,8 +313,8 @@ def _elsewhere(table: Sequence[Sequence[statistics.Sample]]) -> int | None:
     return int((statistics.wilcoxon_p(means) <= statistics.ALPHA).sum()) // 2
 
 
-def _mean(values: Sequence[Sequence[float]]) -> Estimate:
-    return _estimate(statistics.over([statistics.one(x) for x in values]), values)
+def _mean(samples: Sequence[statistics.Sample]) -> Estimate:
+    return _estimate(statistics.mean_over(samples), [sample.values for sample in samples])
 
 
 def _middle(values: Sequence[Sequence[float]]) -> Estimate | None:
@@ -313,10 +324,10 @@ def _middle(values: Sequence[Sequence[float]]) -> Estimate | None:
 
 
 def _estimate(contrast: statistics.Contrast, values: Sequence[Sequence[float]]) -> Estimate:
-    width, runs = float(contrast.half_width), sum(map(len, values))
+    width, runs = float(contrast.half_width.item()), sum(map(len, values))
     flat = math.isnan(width)
     why = "no seed variance" if flat else ""
-    value = round(float(contrast.value), 12) + 0.0  # the reference itself is 0, not -2e-17
+    value = round(float(contrast.value.item()), 12) + 0.0  # the reference itself is 0, not -2e-17
     return Estimate(value, None if flat else width, why, runs, runs)
 
 

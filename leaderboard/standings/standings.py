@@ -7,7 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from harness.records.reading import Tested
 from leaderboard import statistics
+from leaderboard.standings import items
 from leaderboard.standings.anchors import Anchor, Anchors
 from leaderboard.standings.board import Board, DamagedFile, Entry, Problem, Run, Scenario, Suite
 
@@ -17,7 +19,7 @@ class Estimate:
     """A mean over runs, with its interval where it has one."""
 
     mean: float
-    half_width: float | None  # of the 95 % t interval
+    half_width: float | None  # of the 95 % interval
     why_none: str  # "no seed variance", "too few seeds", or "" where there is an interval
     known: int  # runs that gave a number
     of: int  # runs that could have
@@ -89,6 +91,16 @@ class Failures:
 
 
 @dataclass(frozen=True, slots=True)
+class Apart:
+    """A seed that stands apart from the others of its row."""
+
+    row: Row
+    seed: int
+    deviation: float  # from the row's median, as the metric counts
+    times: float  # in robust standard deviations, see leaderboard/statistics/outliers.py
+
+
+@dataclass(frozen=True, slots=True)
 class ScenarioStanding:
     """One table: ranked rows by their first place, then the others."""
 
@@ -97,9 +109,12 @@ class ScenarioStanding:
     rows: tuple[Row, ...]
     paired: int  # pairs of ranked methods compared seed by seed
     unpaired: int  # and by Welch's test
+    crossed: int  # of both, pairs whose test knows the test items too; the others' seeds only
     secondary: tuple[str, ...]  # names of the further metrics
     anchor: Anchor | None = None  # the frozen constants, if they are of this very problem
     stale_anchor: Anchor | None = None  # or else those that were, and are not used
+    separable: statistics.Separable | None = None  # what its tests can separate; None: no test
+    apart: tuple[Apart, ...] = ()  # seeds that stand apart, by row
 
     @property
     def ranked(self) -> tuple[Row, ...]:
@@ -164,9 +179,11 @@ class Standings:
 NO_ANCHORS: Anchors = {}
 
 
-def of_board(board: Board, anchors: Anchors = NO_ANCHORS) -> Standings:
-    """The standings of a board."""
-    suites = tuple(of_suite(suite, anchors) for suite in board.suites)
+def of_board(
+    board: Board, anchors: Anchors = NO_ANCHORS, tested: Mapping[str, Tested] = items.NOTHING
+) -> Standings:
+    """The standings of a board; `tested` are the items of the runs that `items.wanted` names."""
+    suites = tuple(of_suite(suite, anchors, tested) for suite in board.suites)
     return Standings(suites, board.damaged, board.runs)
 
 
@@ -181,13 +198,15 @@ def current_keys(standings: Standings) -> set[str]:
     }
 
 
-def of_suite(suite: Suite, anchors: Anchors = NO_ANCHORS) -> SuiteStanding:
+def of_suite(
+    suite: Suite, anchors: Anchors = NO_ANCHORS, tested: Mapping[str, Tested] = items.NOTHING
+) -> SuiteStanding:
     """The standings of a suite's scenarios, each ranked for itself."""
     scenarios = [s for s in suite.scenarios if s.problem]
     return SuiteStanding(
         suite,
         tuple(
-            of_scenario(s, s.problem, anchors.get((s.suite, s.name)))
+            of_scenario(s, s.problem, anchors.get((s.suite, s.name)), tested)
             for s in scenarios
             if s.problem
         ),
@@ -197,18 +216,26 @@ def of_suite(suite: Suite, anchors: Anchors = NO_ANCHORS) -> SuiteStanding:
 
 
 def of_scenario(
-    scenario: Scenario, problem: Problem, frozen: Anchor | None = None
+    scenario: Scenario,
+    problem: Problem,
+    frozen: Anchor | None = None,
+    tested: Mapping[str, Tested] = items.NOTHING,
 ) -> ScenarioStanding:
     """Rank the entries that may be ranked; the others stand unranked below them."""
     anchor = frozen if frozen and frozen.fits(problem) else None
     lacking = dict(frozen.not_applicable) if frozen else {}
     bounds = frozen.bounds if frozen else ()
-    entries = [replace(entry, bound=entry.method in bounds) for entry in scenario.entries]
+    entries = [
+        replace(items.known(entry, tested), bound=entry.method in bounds)
+        for entry in scenario.entries
+    ]
     ranked = [entry for entry in entries if not entry.unranked]
     sign = 1.0 if problem.higher_is_better else -1.0
     comparison = statistics.compare([_sample(entry, sign) for entry in ranked])
-    rows = [_row(e, (int(a), int(b))) for e, (a, b) in zip(ranked, comparison.ranks, strict=True)]
-    rows += [_row(entry, None) for entry in entries if entry.unranked]
+    ranks = [(int(first), int(last)) for first, last in comparison.ranks]
+    places = [*zip(ranked, ranks, strict=True), *((e, None) for e in entries if e.unranked)]
+    widths = _widths([entry for entry, _ in places])
+    rows = [_row(e, rank, width) for (e, rank), width in zip(places, widths, strict=True)]
     rows = [
         replace(row, gap=_gap(row, anchor, sign), lacking=_lacking(row, lacking)) for row in rows
     ]
@@ -220,10 +247,29 @@ def of_scenario(
         tuple(rows),
         comparison.paired,
         comparison.unpaired,
+        comparison.items,
         tuple(sorted(names)),
         anchor,
         frozen if anchor is None else None,
+        statistics.separable(comparison),
+        _apart([row for row in rows if row.ranks]),
     )
+
+
+def _widths(entries: Sequence[Entry]) -> list[float | None]:
+    """Half the interval of each entry's mean, its items being random too; None without items."""
+    known = [k for k, entry in enumerate(entries) if entry.items]
+    found: list[float | None] = [None] * len(entries)
+    if known:
+        contrast = statistics.means([_sample(entries[k], 1.0) for k in known])
+        for k, width in zip(known, contrast.half_width.tolist(), strict=True):
+            found[k] = width
+    return found
+
+
+def _apart(rows: Sequence[Row]) -> tuple[Apart, ...]:
+    found = statistics.outliers([_sample(row.entry, 1.0) for row in rows])
+    return tuple(Apart(rows[o.sample], o.seed, o.deviation, o.times) for o in found)
 
 
 def _gap(row: Row, anchor: Anchor | None, sign: float) -> Estimate | None:
@@ -239,7 +285,9 @@ def _lacking(row: Row, lacking: Mapping[str, str]) -> str:
 
 def _sample(entry: Entry, sign: float) -> statistics.Sample:
     return statistics.Sample(
-        tuple(run.seed for run in entry.runs), tuple(sign * run.value for run in entry.runs)
+        tuple(run.seed for run in entry.runs),
+        tuple(sign * run.value for run in entry.runs),
+        entry.items.scaled(sign) if entry.items else None,
     )
 
 
@@ -251,7 +299,7 @@ def _order(row: Row, sign: float) -> tuple[float | str, ...]:
     return (first, score, last, *line)
 
 
-def _row(entry: Entry, ranks: tuple[int, int] | None) -> Row:
+def _row(entry: Entry, ranks: tuple[int, int] | None, width: float | None) -> Row:
     successes = [run for run in entry.runs if not run.failed]
     memory = [run.peak_memory_bytes for run in successes if run.peak_memory_bytes is not None]
     energy = _energy(successes)
@@ -259,7 +307,7 @@ def _row(entry: Entry, ranks: tuple[int, int] | None) -> Row:
         entry=entry,
         ranks=ranks,
         why_unranked=entry.unranked,
-        score=estimate([run.value for run in entry.runs], len(entry.runs)),
+        score=estimate([run.value for run in entry.runs], len(entry.runs), width),
         tuning=_tuning(entry.runs),
         train_seconds=_known([run.train_seconds for run in successes]),
         energy=energy,
@@ -271,12 +319,15 @@ def _row(entry: Entry, ranks: tuple[int, int] | None) -> Row:
     )
 
 
-def estimate(values: Sequence[float], of: int) -> Estimate | None:
-    """Mean and interval of `values`, given by that many of `of` runs; None where there are none."""
+def estimate(values: Sequence[float], of: int, width: float | None = None) -> Estimate | None:
+    """Mean and interval of `values`, given by that many of `of` runs; None where there are none.
+
+    The interval is that of new seeds, or half of it is `width`, where more is known.
+    """
     finite = [value for value in values if math.isfinite(value)]
     if not finite or len(finite) < len(values):
         return None
-    width = float(statistics.half_width(finite))
+    width = float(statistics.half_width(finite)) if width is None else width
     why = "no seed variance" if math.isnan(width) else "" if math.isfinite(width) else "too wide"
     if len(finite) < statistics.MINIMUM_SEEDS:
         why = "too few seeds"

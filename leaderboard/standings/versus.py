@@ -45,8 +45,8 @@ def compare(standing: SuiteStanding, one: str, two: str) -> list[Difference]:
         raise HeldoutError(f"{one!r} is compared with itself; name two methods")
     found = [(s, _row(s, one), _row(s, two)) for s in standing.scenarios]
     tested = {s.scenario.name: _samples(s, a, b) for s, a, b in found if _usable(a) and _usable(b)}
-    contrasts = {name: statistics.over([_terms(*pair)]) for name, pair in tested.items()}
-    adjusted = statistics.holm([float(contrast.p) for contrast in contrasts.values()])
+    contrasts = {name: statistics.between([a], [b]) for name, (a, b) in tested.items()}
+    adjusted = statistics.holm([contrast.p.item() for contrast in contrasts.values()])
     p = {name: float(value) for name, value in zip(contrasts, adjusted, strict=True)}
     lines = []
     for scenario, a, b in found:
@@ -58,12 +58,12 @@ def compare(standing: SuiteStanding, one: str, two: str) -> list[Difference]:
     shared = [
         tuple(_normalised(scenario, sample) for sample in tested[scenario.scenario.name])
         for scenario, _, _ in found
-        if scenario.anchor and scenario.scenario.name in tested
+        if scenario.anchor and scenario.problem.bounded and scenario.scenario.name in tested
     ]
     if shared:
         pairs = [(a, b) for a, b in shared]
-        contrast = statistics.over([_terms(a, b) for a, b in pairs])
-        lines.append(_line(SUITE, pairs, contrast, float(contrast.p), one, two))
+        contrast = statistics.between([a for a, _ in pairs], [b for _, b in pairs])
+        lines.append(_line(SUITE, pairs, contrast, contrast.p.item(), one, two))
     return lines
 
 
@@ -90,6 +90,7 @@ def _samples(standing: ScenarioStanding, a: Row | None, b: Row | None) -> _Pair:
         statistics.Sample(
             tuple(run.seed for run in row.entry.runs),
             tuple(sign * run.value for run in row.entry.runs),
+            row.entry.items.scaled(sign) if row.entry.items else None,
         )
         for row in (a, b)
         if row is not None
@@ -101,15 +102,11 @@ def _normalised(standing: ScenarioStanding, sample: statistics.Sample) -> statis
     anchor = standing.anchor
     assert anchor is not None
     width = abs(anchor.ceiling.value - anchor.floor.value)
-    return statistics.Sample(sample.seeds, tuple(value / width for value in sample.values))
-
-
-def _terms(a: statistics.Sample, b: statistics.Sample) -> statistics.Terms:
-    if sorted(a.seeds) == sorted(b.seeds):
-        by_seed = [dict(zip(s.seeds, s.values, strict=True)) for s in (a, b)]
-        seeds = sorted(a.seeds)
-        return statistics.paired(*([values[seed] for seed in seeds] for values in by_seed))
-    return statistics.unpaired(a.values, b.values)
+    return statistics.Sample(
+        sample.seeds,
+        tuple(value / width for value in sample.values),
+        sample.items.scaled(1 / width) if sample.items else None,
+    )
 
 
 def _line(
@@ -120,7 +117,7 @@ def _line(
     one: str,
     two: str,
 ) -> Difference:
-    value, width = float(contrast.value), float(contrast.half_width)
+    value, width = contrast.value.item(), contrast.half_width.item()
     share, _ = statistics.probability_of_improvement(
         [a.values for a, _ in pairs], [b.values for _, b in pairs]
     )

@@ -8,7 +8,7 @@ bootstrap of a few seeds they do not promise 95 % and cover 85 %.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -48,7 +48,7 @@ def interquartile_mean(scenarios: Sequence[npt.ArrayLike]) -> Contrast:
     low, high = _quantile(values, end, TRIM), _quantile(values, end, 1 - TRIM)
     influence = [np.clip(x, low[..., None], high[..., None]) / (1 - 2 * TRIM) for x in parts]
     spread = over([one(x) for x in influence])
-    return Contrast(middle, spread.half_width, spread.p, spread.df)
+    return replace(spread, value=middle)
 
 
 def probability_of_improvement(

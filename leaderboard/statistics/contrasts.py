@@ -22,6 +22,7 @@ import numpy.typing as npt
 from scipy.special import stdtr, stdtrit
 
 from leaderboard.statistics import crossed, mixtures
+from leaderboard.statistics.crossed import Spread
 from leaderboard.statistics.samples import CONFIDENCE, Reals, Sample, mean, standard_error
 
 
@@ -34,6 +35,9 @@ class Terms:
     df: Reals  # (..., sources) their degrees of freedom
 
 
+_FIELDS = ("value", "errors", "df")
+
+
 @dataclass(frozen=True)
 class Contrast:
     """A mean or difference over scenarios; all arrays are (...)."""
@@ -42,6 +46,8 @@ class Contrast:
     half_width: Reals  # of the 95 % interval; NaN: no variance
     p: Reals  # two-sided, of the value 0; without variance 0 where it is not 0, else 1
     df: Reals  # of the seeds' part; NaN: no seed variance
+    seeds: Reals  # variance of the value, as far as seeds show it
+    items: Reals  # and what test items in common add to it
 
 
 def one(values: npt.ArrayLike) -> Terms:
@@ -80,19 +86,40 @@ def over(scenarios: Sequence[Terms], items: Reals | None = None) -> Contrast:
         error = np.where(flat, 1.0, largest * np.sqrt(total) / len(scenarios))
         width = stdtrit(df, (1 + CONFIDENCE) / 2) * error
         p = 2 * stdtr(df, -np.abs(value) / error)
+    error = np.where(flat, 0.0, error)
     width = np.where(flat, np.nan, width)
     p = np.where(flat, np.where(value == 0, 1.0, 0.0), p)
-    if items is not None and (some := items > 0).any():
-        noise = np.where(flat, 0.0, error)[some], df[some], items[some] / len(scenarios) ** 2
-        width[some] = mixtures.half_width(*noise, 1 - CONFIDENCE)
-        p[some] = mixtures.two_sided(value[some], *noise)
-    return Contrast(value, width, p, np.where(flat, np.nan, df))
+    known = np.zeros(value.shape) if items is None else items / len(scenarios) ** 2
+    scale = np.hypot(error, np.sqrt(known))  # again no squares to overflow
+    if (some := (known > 0) & np.isfinite(scale)).any():
+        unit = scale[some]
+        noise = error[some] / unit, df[some], known[some] / unit / unit
+        width[some] = mixtures.half_width(*noise) * unit
+        p[some] = mixtures.two_sided(value[some] / unit, *noise)
+    with np.errstate(over="ignore"):
+        return Contrast(value, width, p, np.where(flat, np.nan, df), error**2, known)
+
+
+def means(samples: Sequence[Sample]) -> Contrast:
+    """(K,) the means of K methods on one scenario, seeds and items random."""
+    spread = crossed.spread(samples)
+    return over([_of_means(samples, spread)], crossed.of_means([spread], len(samples)))
 
 
 def mean_over(samples: Sequence[Sample]) -> Contrast:
-    """The mean of one method over the scenarios that its samples are of, seeds and items random."""
-    items = crossed.of_means([crossed.spread([sample]) for sample in samples], 1)
-    return over([one([sample.values]) for sample in samples], items)
+    """(1,) the mean of one method over the scenarios that its samples are of, likewise."""
+    spreads = [crossed.spread([sample]) for sample in samples]
+    terms = [_of_means([s], spread) for s, spread in zip(samples, spreads, strict=True)]
+    return over(terms, crossed.of_means(spreads, 1))
+
+
+def _of_means(samples: Sequence[Sample], spread: Spread | None) -> Terms:
+    """(K,) each method's mean; its seeds vary at least as its items say."""
+    found = [one(sample.values) for sample in samples]
+    value, errors, df = (np.array([getattr(t, n) for t in found]) for n in _FIELDS)
+    if spread:
+        errors = np.maximum(errors, crossed.least_error(np.diagonal(spread.alone)[:, None], df))
+    return Terms(value, errors, df)
 
 
 def paired_p(a: npt.ArrayLike, b: npt.ArrayLike) -> Reals:

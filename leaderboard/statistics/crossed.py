@@ -15,6 +15,11 @@ for all pairs of K methods at once, being quadratic in r:
 
     U_kl = (n_k n_l G_kl - H_kl) / (n_k n_l - shared seeds),    C of k minus l: U_kk + U_ll - 2 U_kl
     G_kl = sum_i mean_s r_ksi mean_s r_lsi,    H_kl = sum_si r_ksi r_lsi over shared seeds
+
+Items also say what S^2 / n is at least: without any seed variance it would be E = E_kk + E_ll - 2
+E_kl, E_kl = (H_kl - n G_kl) / (n (n - 1)), times chi-squared over its n - 1 degrees of freedom.
+Three seeds that agree by chance, as shares of 100 items now and then do, show nothing that items
+forbid: S^2 / n counts as the 2.5 % quantile of that at least.
 """
 
 from __future__ import annotations
@@ -24,11 +29,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import gammaincinv
 
 from leaderboard.statistics.samples import Flags, Ids, Reals, Sample
 
 FEWEST_ITEMS = 10
 """With fewer in a test nothing is said about others."""
+LEAST = 0.025
+"""The quantile below which seeds agree by chance."""
 TOLERANCE = 1e-5
 """Relative: item scores are stored as float32."""
 
@@ -38,6 +46,7 @@ class Spread:
     """What the items of one scenario do to the means of K methods."""
 
     covariance: Reals  # (K, K): U; NaN in rows and columns of samples without items
+    alone: Reals  # (K, K): E, of pairs with equal seeds and on the diagonal; NaN as above
     ids: Ids  # (items,) of all tested items, ascending
     means: Reals  # (K, items): mean over runs of their parts; 0 where a method has no items
 
@@ -114,13 +123,27 @@ def spread(samples: Sequence[Sample]) -> Spread | None:
     seeds = [set(sample.seeds) for _, sample, _ in known]
     shared = np.array([[len(a & b) for b in seeds] for a in seeds], np.float64)
     pairs = np.outer(count, count)
-    covariance = (pairs * (means @ means.T) - own @ own.T) / (pairs - shared)
+    products, gram = own @ own.T, means @ means.T
+    covariance = (pairs * gram - products) / (pairs - shared) * _student(len(ids))
+    size = np.sqrt(pairs)
+    alone = (products - size * gram) / (size * (size - 1))
     rows = [k for k, _, _ in known]
-    whole = np.full((len(samples), len(samples)), np.nan)
-    whole[np.ix_(rows, rows)] = covariance * _student(len(ids))
     every = np.zeros((len(samples), len(ids)))
     every[rows] = means
-    return Spread(whole, ids, every)
+    whole = [_placed(values, rows, len(samples)) for values in (covariance, alone)]
+    return Spread(whole[0], whole[1], ids, every)
+
+
+def _placed(values: Reals, rows: Sequence[int], count: int) -> Reals:
+    whole = np.full((count, count), np.nan)
+    whole[np.ix_(rows, rows)] = values
+    return whole
+
+
+def least_error(alone: Reals, df: Reals) -> Reals:
+    """(...) E, and degrees of freedom -> (...) the least standard error by seeds; 0 for NaN."""
+    share = gammaincinv(df / 2, LEAST) * 2 / df
+    return np.asarray(np.sqrt(np.maximum(np.nan_to_num(alone), 0.0) * share))
 
 
 def _by_item(blocks: Sequence[Reals], names: Sequence[Ids]) -> tuple[Ids, Reals]:
@@ -151,9 +174,9 @@ def of_differences(scenarios: Sequence[Spread | None], methods: int) -> Reals:
     Scenarios may test the same items, which then move the sum together. Where either method has no
     items on a scenario, nothing is added for it: its test speaks of new seeds only.
     """
-    own = [np.nan_to_num(_differences(s.covariance)) for s in scenarios if s]
+    own = [np.nan_to_num(differences(s.covariance)) for s in scenarios if s]
     none = np.zeros((methods, methods))
-    total = np.sum([none, *own], axis=0) + _differences(_between(scenarios, methods))
+    total = np.sum([none, *own], axis=0) + differences(_between(scenarios, methods))
     size = of_means(scenarios, methods)
     rounding = 1e-12 * (size[:, None] + size[None, :])
     return np.where(total > rounding, total, 0.0)
@@ -167,7 +190,8 @@ def everywhere(scenarios: Sequence[Spread | None], methods: int) -> Flags:
     return np.asarray(known[:, None] & known[None, :])
 
 
-def _differences(covariance: Reals) -> Reals:
+def differences(covariance: Reals) -> Reals:
+    """(K, K) covariances -> (K, K) variances of k minus l."""
     own = np.diagonal(covariance)
     return np.asarray(own[:, None] + own[None, :] - 2 * covariance)
 

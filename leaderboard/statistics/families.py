@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from leaderboard.statistics import crossed
-from leaderboard.statistics.contrasts import Terms, over, paired, unpaired
+from leaderboard.statistics.contrasts import Contrast, Terms, over, paired, unpaired
+from leaderboard.statistics.crossed import Spread
 from leaderboard.statistics.samples import Flags, Ranks, Reals, Sample
 
 ALPHA = 0.05
@@ -28,9 +30,10 @@ class Comparison:
     better: Flags  # (K, K): [i, j] is true where i is significantly better than j
     paired: int  # pairs compared seed by seed, on every scenario
     unpaired: int  # pairs compared by Welch's test at least once, because their seeds differ
-    items: int = (
-        0  # pairs whose test knows the items too, on every scenario; the others' seeds only
-    )
+    items: int  # pairs whose test knows the items too, on every scenario; the others' seeds only
+    seeds_variance: Reals  # (K, K) of a difference, as far as seeds show it
+    items_variance: Reals  # (K, K) and what test items in common add to it
+    df: Reals  # (K, K) of the former; NaN: no seed variance
 
     @property
     def ranks(self) -> Ranks:
@@ -40,15 +43,12 @@ class Comparison:
     def ordered(self, order: Sequence[int]) -> Comparison:
         """The same with the methods in another order."""
         here = np.ix_(order, order)
-        return Comparison(
-            self.difference[here],
-            self.half_width[here],
-            self.p[here],
-            self.better[here],
-            self.paired,
-            self.unpaired,
-            self.items,
-        )
+        tables: dict[str, Any] = {
+            name: values[here]
+            for name, values in vars(self).items()
+            if isinstance(values, np.ndarray)
+        }
+        return replace(self, **tables)
 
 
 def holm(p: npt.ArrayLike) -> Reals:
@@ -86,29 +86,49 @@ def compare_over(samples: Sequence[Sequence[Sample]]) -> Comparison:
     """
     count = len(samples)
     pairs = np.triu_indices(count, 1)
-    if not len(pairs[0]):
-        none = np.zeros((count, count))
-        return Comparison(none, none * np.nan, none + 1, none.astype(np.bool_), 0, 0)
-    columns = [[row[s] for row in samples] for s in range(len(samples[0]))]
-    found = [_pairwise(column) for column in columns]
-    by_seed = np.logical_and.reduce([by_seed for _, by_seed in found])
-    spreads = [crossed.spread(column) for column in columns]
-    terms = [Terms(t.value[pairs], t.errors[pairs], t.df[pairs]) for t, _ in found]
-    contrast = over(terms, crossed.of_differences(spreads, count)[pairs])
-    difference, half_width = np.zeros((count, count)), np.full((count, count), np.nan)
-    difference[pairs], difference.T[pairs] = contrast.value, -contrast.value
-    half_width[pairs] = half_width.T[pairs] = contrast.half_width
-    p = np.ones((count, count))
+    found = _contrast(samples) if len(pairs[0]) else None
+    p, none = np.ones((count, count)), np.full((count, count), np.nan)
+    if found is None:
+        zero = none * 0
+        return Comparison(zero, none, p, zero > 0, 0, 0, 0, none, none, none)
+    contrast, by_seed, by_item = found
     p[pairs] = p.T[pairs] = holm(contrast.p)
+    difference = np.zeros((count, count))
+    difference[pairs], difference.T[pairs] = contrast.value, -contrast.value
+
+    def table(values: Reals) -> Reals:
+        whole = none.copy()
+        whole[pairs] = whole.T[pairs] = values
+        return whole
+
     return Comparison(
         difference,
-        half_width,
+        table(contrast.half_width),
         p,
         (p <= ALPHA) & (difference > 0),
-        int(by_seed[pairs].sum()),
-        int((~by_seed)[pairs].sum()),
-        int(crossed.everywhere(spreads, count)[pairs].sum()),
+        int(by_seed.sum()),
+        int((~by_seed).sum()),
+        int(by_item.sum()),
+        *map(table, (contrast.seeds, contrast.items, contrast.df)),
     )
+
+
+def between(a: Sequence[Sample], b: Sequence[Sample]) -> Contrast:
+    """(1,) one method minus another over S scenarios; no family, so nothing is corrected."""
+    return _contrast([a, b])[0]
+
+
+def _contrast(samples: Sequence[Sequence[Sample]]) -> tuple[Contrast, Flags, Flags]:
+    """(pairs,) of all pairs i < j: their contrast, whether by seed, and whether items are known."""
+    count = len(samples)
+    pairs = np.triu_indices(count, 1)
+    columns = [[row[s] for row in samples] for s in range(len(samples[0]))]
+    spreads = [crossed.spread(column) for column in columns]
+    found = [_pairwise(*known) for known in zip(columns, spreads, strict=True)]
+    by_seed = np.logical_and.reduce([by_seed for _, by_seed in found])
+    terms = [Terms(t.value[pairs], t.errors[pairs], t.df[pairs]) for t, _ in found]
+    contrast = over(terms, crossed.of_differences(spreads, count)[pairs])
+    return contrast, by_seed[pairs], crossed.everywhere(spreads, count)[pairs]
 
 
 def wilcoxon_p(means: npt.ArrayLike) -> Reals:
@@ -145,7 +165,7 @@ def _signed_rank_p(differences: Reals) -> Reals:
     return p
 
 
-def _pairwise(samples: Sequence[Sample]) -> tuple[Terms, Flags]:
+def _pairwise(samples: Sequence[Sample], spread: Spread | None) -> tuple[Terms, Flags]:
     """Terms of all (K, K) pairs on one scenario, and (K, K) whether they share their seeds.
 
     Samples with the same seeds form a block, so that each pair of blocks is one call. A pair that
@@ -169,6 +189,11 @@ def _pairwise(samples: Sequence[Sample]) -> tuple[Terms, Flags]:
             value[there], value[back] = terms.value, -terms.value.T
             errors[there], errors[back] = terms.errors, terms.errors.swapaxes(0, 1)
             df[there], df[back] = terms.df, terms.df.swapaxes(0, 1)
+    if spread:
+        own = np.broadcast_to(np.diagonal(spread.alone), shape)
+        alone = np.stack([np.where(by_seed, crossed.differences(spread.alone), own.T), own], -1)
+        alone[by_seed, 1] = 0.0
+        errors = np.maximum(errors, crossed.least_error(alone, df))
     return Terms(value, errors, df), by_seed
 
 

@@ -133,6 +133,7 @@ RECORDS = st.builds(
     ).map(tuple),
     predictions=st.lists(PREDICTIONS, max_size=3).map(tuple),
     outcomes=st.lists(OUTCOMES, max_size=2).map(tuple),
+    tested=st.lists(st.lists(st.integers(-(2**31), 2**31 - 1)).map(tuple), max_size=2).map(tuple),
     parameters=maybe(COUNTS),
     weights_sha256=maybe(TEXT),
     selection=maybe(SELECTIONS),
@@ -151,6 +152,7 @@ LATER = {
     "answers": 500,
     "answer_peak_memory_bytes": 9000,
     "carried_bytes": (4096, 8192),
+    "tested": ((-3, 7, 2**31 - 1), (5,)),
 }
 """What an ordinary record leaves empty."""
 

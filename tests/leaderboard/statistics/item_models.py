@@ -24,18 +24,20 @@ class Model:
     level: float = 0.8
     shared: bool = True  # whether the seeds test the same items
     binary: bool = False
+    common: float = 0.0  # one draw for each item, the same for all methods
 
     @property
     def truth(self):
         """The mean over new seeds and new items."""
         if not self.binary:
             return self.level
-        return norm.cdf(self.level / np.sqrt(self.seed**2 + self.item**2 + 1))
+        return norm.cdf(self.level / np.sqrt(self.seed**2 + self.item**2 + self.common**2 + 1))
 
     def samples(self, rng, methods, seeds, items):
         """As many methods with the same seeds, all having the same truth."""
         tested = items if self.shared else seeds * items
         of_item = rng.standard_normal((methods, tested)) * self.item
+        of_item += rng.standard_normal(tested) * self.common
         of_item = of_item.reshape(methods, -1, items)
         score = rng.standard_normal((methods, seeds, items))
         score += self.level + of_item + rng.standard_normal((methods, seeds, 1)) * self.seed
