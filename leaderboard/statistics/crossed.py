@@ -165,7 +165,7 @@ def of_means(scenarios: Sequence[Spread | None], methods: int) -> Reals:
     """(K,) variances by items of each method's sum over scenarios; see `of_differences`."""
     own = [np.nan_to_num(np.diagonal(s.covariance)) for s in scenarios if s]
     total = np.sum([np.zeros(methods), *own], axis=0) + np.diagonal(_between(scenarios, methods))
-    return np.asarray(np.maximum(total, 0.0))
+    return np.where(total > _rounding(scenarios, methods), total, 0.0)
 
 
 def of_differences(scenarios: Sequence[Spread | None], methods: int) -> Reals:
@@ -177,9 +177,14 @@ def of_differences(scenarios: Sequence[Spread | None], methods: int) -> Reals:
     own = [np.nan_to_num(differences(s.covariance)) for s in scenarios if s]
     none = np.zeros((methods, methods))
     total = np.sum([none, *own], axis=0) + differences(_between(scenarios, methods))
-    size = of_means(scenarios, methods)
-    rounding = 1e-12 * (size[:, None] + size[None, :])
-    return np.where(total > rounding, total, 0.0)
+    rounding = _rounding(scenarios, methods)
+    return np.where(total > rounding[:, None] + rounding[None, :], total, 0.0)
+
+
+def _rounding(scenarios: Sequence[Spread | None], methods: int) -> Reals:
+    """(K,) what counts as nothing beside the numbers that a variance is the difference of."""
+    sizes = [np.abs(np.diagonal(x)) for s in scenarios if s for x in (s.covariance, s.alone)]
+    return np.asarray(1e-12 * np.sum([np.zeros(methods), *map(np.nan_to_num, sizes)], axis=0))
 
 
 def everywhere(scenarios: Sequence[Spread | None], methods: int) -> Flags:
