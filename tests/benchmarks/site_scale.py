@@ -30,6 +30,7 @@ from harness.records import schema  # noqa: E402
 from harness.records.reading import read_table  # noqa: E402
 
 SUITES, SCENARIOS, METHODS, TRIALS, TUNING_SEEDS, SEEDS = 6, 15, 30, 16, 2, 5
+ITEMS = 500  # of the test, the same for every run
 PER_SUITE = SCENARIOS * METHODS * (TRIALS * TUNING_SEEDS + SEEDS)
 
 
@@ -65,7 +66,12 @@ def rows(suite, rng):
             evaluation = schema.to_row(dataclasses.replace(base, spec=spec, selection=selection))
             for seed in range(SEEDS):
                 one = dataclasses.replace(spec, setting=setting, seed=seed)
-                yield changed(evaluation, one, level + rng.gauss(0, 0.01))
+                items = [float(rng.random() < level) for _ in range(ITEMS)]
+                held = {
+                    "outcomes": [{"test": 0, "scores": items}],
+                    "tested": [list(range(ITEMS))],
+                }
+                yield changed(evaluation | held, one, sum(items) / ITEMS)
 
 
 def changed(row, spec, score):

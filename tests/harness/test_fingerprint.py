@@ -96,6 +96,29 @@ def test_weights_hash_by_name_and_content_in_any_order():
     assert fingerprint.of_weights({"a": a}) != whole
 
 
+# --- test items --------------------------------------------------------------------------------
+
+
+def test_an_item_is_found_again_in_another_place_and_with_its_pixels_shuffled():
+    rng = np.random.default_rng(0)
+    images = rng.random((20, 4, 4)).astype(np.float32)
+    names, order = fingerprint.of_items(images), rng.permutation(20)
+    assert len(set(names)) == 20
+    assert all(-(2**31) <= name < 2**31 for name in names)
+    assert fingerprint.of_items(images[order]) == tuple(names[i] for i in order)
+    shuffled = images.reshape(20, 16)[:, rng.permutation(16)]
+    assert fingerprint.of_items(shuffled) == names
+
+
+def test_whole_numbers_count_in_their_order_and_equal_inputs_by_their_number():
+    """12 + 34 is another question than 34 + 12; draws from one prompt are items of their own."""
+    first, turned = fingerprint.of_items(np.array([[1, 2, 3, 4], [3, 4, 1, 2]]))
+    assert first != turned
+    drawn = fingerprint.of_items(np.zeros((50, 1), np.int64))
+    assert len(set(drawn)) == 50
+    assert drawn[:10] == fingerprint.of_items(np.zeros((10, 1), np.int64))
+
+
 # --- one source file ---------------------------------------------------------------------------
 
 SOURCE = '''\

@@ -110,9 +110,16 @@ def test_law_7_what_items_scored_is_said_of_all(root, engine, spoil, words):
     assert words in doubts(root, engine)
 
 
+def test_law_7_which_items_were_tested_is_found_out_again(root, engine):
+    """Items said to be others than those of other runs would make the same test look like two."""
+    (path, row), *_ = judged(root)
+    forge(path, row | {"tested": [[item ^ 1 for item in items] for items in row["tested"]]})
+    assert "the items that it says were tested are not those of its tests" in doubts(root, engine)
+
+
 def test_law_7_a_record_from_before_items_were_kept_has_no_doubts(root, engine):
     (path, row), *_ = judged(root)
-    forge(path, row | {"outcomes": []})
+    forge(path, row | {"outcomes": [], "tested": []})
     assert doubts(root, engine) == ""
 
 

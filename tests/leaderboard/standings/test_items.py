@@ -1,0 +1,166 @@
+"""Law 9: what test items scored reaches ranks, intervals and pages; without it, they say so."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from fake_records import record, runs, write
+
+from harness.records import reading
+from harness.records.record import ItemScores
+from leaderboard.pages import page, scenario_page, suite_page
+from leaderboard.publishing.build import site
+from leaderboard.standings import items, overall, versus
+from leaderboard.standings.lookup import scenario_of, suite_of
+
+ITEMS = 200
+
+
+def right(seed, method, shift=0.0, count=ITEMS):
+    """Which items a run gets right: the same items are hard for all methods, others for some."""
+    hard = np.random.default_rng(1).normal(size=count)
+    own = np.random.default_rng([2, method]).normal(size=count)
+    rest = np.random.default_rng([3, method, seed]).normal(size=count)
+    return (1 + hard + own + 0.3 * rest + shift > 0).astype(float)
+
+
+def answered(method, number, seeds=5, shift=0.0, tested=True, **changes):
+    """Records of one method that hold what each of their items scored."""
+    found = []
+    for seed in range(seeds):
+        scores = right(seed, number, shift)
+        ids = (tuple(range(ITEMS)),) if tested else ()
+        found.append(
+            record(float(scores.mean()), method=method, seed=seed, tested=ids,
+                   outcomes=(ItemScores(0, tuple(scores.tolist())),), **changes)
+        )  # fmt: skip
+    return found
+
+
+BOTH = answered("alpha", 1, shift=-0.2) + answered("beta", 2)
+
+
+def standing(folder, records):
+    return scenario_of(suite_of(write(folder, records), "shapes"), "shapes/squares")
+
+
+def blind(records):
+    return [dataclasses.replace(r, outcomes=(), tested=()) for r in records]
+
+
+def test_items_make_intervals_wider_and_separate_less(tmp_path):
+    seeing, seeds_only = standing(tmp_path / "a", BOTH), standing(tmp_path / "b", blind(BOTH))
+    assert (seeing.crossed, seeds_only.crossed) == (1, 0)
+    assert [row.ranks for row in seeds_only.ranked] == [(1, 1), (2, 2)]
+    assert [row.ranks for row in seeing.ranked] == [(1, 2), (1, 2)]
+    for one, other in zip(seeing.ranked, seeds_only.ranked, strict=True):
+        assert one.score.mean == other.score.mean
+        assert one.score.half_width > 2 * other.score.half_width
+    assert seeing.separable.difference > seeds_only.separable.difference
+    assert seeing.separable.by_items > 0.5 > seeds_only.separable.by_items == 0
+
+
+def test_packs_and_files_of_many_runs_are_read_alike(tmp_path):
+    folder = write(tmp_path / "r", BOTH)
+    keys = {r.key for r in BOTH}
+    found = reading.tested_items(folder, keys | {"0" * 64})
+    assert found.keys() == keys
+    assert found[BOTH[0].key].scores[0].tolist() == list(BOTH[0].outcomes[0].scores)
+    assert found[BOTH[0].key].items[0].tolist() == list(range(ITEMS))
+    assert reading.tested_items(folder, set()) == {}
+    (folder / f"{BOTH[1].key}.parquet").write_bytes(b"no Parquet")
+    assert reading.tested_items(folder, keys).keys() == keys - {BOTH[1].key}
+
+
+@pytest.mark.parametrize(
+    ("records", "why"),
+    [
+        (blind(answered("beta", 2)), items.UNTOLD),
+        (answered("beta", 2, tested=False), items.UNKNOWN),
+        ([dataclasses.replace(r, score=r.score - 0.1) for r in answered("beta", 2)], items.NO_MEAN),
+    ],
+    ids=["an older row", "which is not said", "another number"],
+)
+def test_what_is_not_known_is_said_and_compared_by_seeds(tmp_path, records, why):
+    found = standing(tmp_path / "r", answered("alpha", 1) + records + answered("gamma", 3))
+    beta = next(row for row in found.rows if row.method == "beta")
+    assert (beta.entry.items, beta.entry.why_no_items) == (None, why)
+    assert (found.crossed, found.paired) == (1, 3)
+    told = page.table(found)
+    assert told.over == "seeds and, where runs hold what they scored, test items"
+    assert told.seeds_only == (
+        "2 of 3 tests between methods speak of new seeds only, not of new test items: "
+        f"some runs {why}."
+    )
+
+
+def test_a_failed_run_needs_no_items(tmp_path):
+    records = [
+        *answered("alpha", 1)[:4],
+        record(None, method="alpha", seed=4),
+        *answered("beta", 2),
+    ]
+    found = standing(tmp_path / "r", records)
+    assert (found.crossed, found.rows[0].entry.why_no_items) == (1, "")
+    assert page.table(found).seeds_only == ""
+
+
+def test_two_methods_are_compared_as_the_ranking_does(tmp_path):
+    suite = suite_of(write(tmp_path / "r", BOTH), "shapes")
+    (line,) = versus.compare(suite, "alpha", "beta")
+    (blindly,) = versus.compare(
+        suite_of(write(tmp_path / "b", blind(BOTH)), "shapes"), "alpha", "beta"
+    )
+    assert (line.verdict, blindly.verdict) == ("no difference shown", "alpha is better")
+    assert line.difference == blindly.difference
+    assert line.half_width > 2 * blindly.half_width
+
+
+def test_the_page_says_what_can_be_separated_and_which_seed_stands_apart(tmp_path):
+    records = BOTH + runs("delta", [0.7, 0.71, 0.72, 0.71, 0.2])
+    html = site(write(tmp_path / "r", records), None)[0]["scenario-shapes.squares.html"].decode()
+    assert "Two methods that truly differ by 0." in html
+    assert "5 seeds, 200 test items, Holm&#39;s correction for 3 pairs" in html
+    assert "Seed 4 of delta stands apart: it is 0.510 below the median of its seeds" in html
+    assert "2 of 3 tests between methods speak of new seeds only" in html
+    found = standing(tmp_path / "b", BOTH)
+    (sentence,) = scenario_page.noise(found)
+    assert sentence.endswith("which more seeds would not lessen.")
+
+
+def test_a_lone_method_has_nothing_to_be_separated_from(tmp_path):
+    found = standing(tmp_path / "r", answered("alpha", 1))
+    assert (found.separable, scenario_page.noise(found)) == (None, [])
+    assert page.table(found).over == "seeds and test items"
+
+
+# --- metrics without an end ---------------------------------------------------------------------
+
+REWARD = {"metric": "gold", "metric_unit": "standard deviations", "metric_floor": 0.0}
+NATS = {"metric": "perplexity", "metric_unit": "symbols", "higher_is_better": False}
+
+
+@pytest.mark.parametrize(
+    ("changes", "bounded"),
+    [({}, True), (REWARD, False), (NATS, True), ({"metric_unit": "nats"}, False)],
+    ids=["a fraction", "a reward", "a perplexity", "a log-likelihood"],
+)
+def test_what_has_no_best_value_is_unbounded(tmp_path, changes, bounded):
+    assert standing(tmp_path / "r", runs("alpha", [2, 3, 4], **changes)).problem.bounded == bounded
+
+
+def test_law_9_an_unbounded_metric_is_not_averaged(tmp_path):
+    records = [
+        one
+        for name, scores in (("alpha", [1.0, 1.1, 1.2]), ("beta", [-9.0, -9.1, 5.0]))
+        for one in (
+            *runs(name, scores, scenario="gold", scenario_hash="g", **REWARD),
+            *runs(name, [0.8, 0.81, 0.82]),
+        )
+    ]
+    suite = suite_of(write(tmp_path / "r", records), "shapes")
+    found = overall.of_suite(suite)
+    assert found.unbounded == ("gold",)
+    assert found.missing == ("squares",)
+    text = suite_page.explanation(found)
+    assert text.startswith("Not averaged: gold. Their metric has no best value")
