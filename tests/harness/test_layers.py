@@ -88,6 +88,8 @@ LOADS_TORCH = {
     "harness/candidate/candidate.py",
     "harness/candidate/experience.py",
     "harness/candidate/flops.py",
+    "harness/candidate/problem.py",
+    "harness/candidate/state.py",
     "harness/candidate/tensors.py",
     "harness/formats.py",
 }
