@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from itertools import combinations
 from statistics import median
@@ -76,22 +77,23 @@ def energy(suite: str, cases: Sequence[Case]) -> list[Finding]:
                 "Do not compare energy here; see what can be measured: bench doctor --energy",
             )
         )
-    watts = []
+    watts: dict[tuple[str, ...], list[float]] = defaultdict(list)
     for case in cases:
-        by_seed = zip(case.row.entry.runs, case.facts, strict=True)
-        watts += [
-            run.energy_joules / facts.train_cpu_seconds
-            for run, facts in by_seed
-            if not run.failed and run.energy_provenance in ("constant", "estimated")
-            if run.energy_joules and facts.train_cpu_seconds
-        ]
-    if len(watts) > 2 and math.isclose(min(watts), max(watts), rel_tol=1e-6):
+        for run, facts in zip(case.row.entry.runs, case.facts, strict=True):
+            known = run.energy_joules and facts.train_cpu_seconds
+            if known and not run.failed and run.energy_provenance in ("constant", "estimated"):
+                group = watts[run.energy_provenance, *facts.machine]
+                group.append((run.energy_joules or 0.0) / (facts.train_cpu_seconds or 1.0))
+    same = [g for g in watts.values() if len(g) > 2 and math.isclose(min(g), max(g), rel_tol=1e-6)]
+    if same:
+        factors = sorted({f"{group[0]:.3g}" for group in same})
         found.append(
             Finding(
                 "energy",
                 suite,
-                f"Energy is {watts[0]:.3g} times CPU seconds on all of "
-                f"{formats.quantity(len(watts), 'run')}: it says nothing that CPU seconds do not.",
+                f"Energy is {some(factors)} times CPU seconds on all of "
+                f"{formats.quantity(sum(map(len, same)), 'run')}: it says nothing "
+                "that CPU seconds do not.",
                 "Do not read it as a cost of its own; measure it: bench doctor --energy",
             )
         )

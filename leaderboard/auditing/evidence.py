@@ -42,7 +42,6 @@ class Facts:
     untrained: float | None  # what the untrained network would have scored, where that is known
     machine: tuple[str, str, str]  # host, processor, platform
     contract: int
-    source_data: str  # fingerprint of its side's data
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +91,7 @@ class Case:
 _RUN = (
     *("key", "method_hash", "selection", "train_cpu_seconds", "samples_seen", "parameters"),
     *("carried_bytes", "quality_matrix", "untrained_quality", "score", "host", "cpu", "platform"),
-    *("contract", "data_fingerprint"),
+    "contract",
 )
 _TRIAL = (
     *("key", "suite", "scenario", "scenario_hash", "method", "method_hash", "side", "phase"),
@@ -232,7 +231,6 @@ def _facts(row: Mapping[str, Any]) -> Facts:
         _untrained(row),
         (row["host"], row["cpu"], row["platform"]),
         row["contract"] or 1,
-        row["data_fingerprint"],
     )
 
 
