@@ -61,7 +61,7 @@ class Study:
     @property
     def label(self) -> str:
         """How errors call this study."""
-        return f"{self.method} on {self.suite}/{self.scenario}"
+        return f"{self.method} on {self.suite}/{self.scenario}, {self.protocol}"
 
 
 class IncompleteError(HeldoutError):
