@@ -9,10 +9,10 @@ from leaderboard import formats, statistics
 from leaderboard.pages import gap_page, links, markup, suite_page
 from leaderboard.standings import overall
 from leaderboard.standings.board import RANKED_PROTOCOL
-from leaderboard.standings.gap import GapTable
 from leaderboard.standings.history import Entry
 from leaderboard.standings.overall import Overall
 from leaderboard.standings.standings import Standings, SuiteStanding
+from leaderboard.standings.suite_gap import SuiteGap
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +51,9 @@ class Line:
 
 
 def render(
-    standings: Standings, gaps: Sequence[GapTable] = (), newest: Entry | None = None
+    standings: Standings, gaps: Sequence[SuiteGap] = (), newest: Entry | None = None
 ) -> dict[str, str]:
-    """File name -> HTML: the front page, a page per suite, and the gap where there is one.
+    """File name -> HTML: the front page, a page per suite, and the gap of the suites.
 
     `newest` is the newest entry of the changelog.
     """
