@@ -80,33 +80,39 @@ def choices(tried: Tried) -> tuple[Choice, ...]:
     trials, seeds = tried.heldout.shape
     if seeds < 2 or not math.isfinite(tried.floor):
         return ()
-    sizes = SIZES if trials == 1 else [size for size in SIZES if size <= trials]
-    return tuple(_choice(tried, size) for size in sizes)
-
-
-def _choice(tried: Tried, size: int) -> Choice:
     scored = np.where(np.isfinite(tried.usual), tried.usual, tried.floor)  # (trials, seeds)
-    seeds = range(scored.shape[1])
-    left = [[seed for seed in seeds if seed != out] for out in seeds]
+    by_all = scored.mean(axis=1)
+    groups = [[s for s in range(seeds) if s != out] for out in range(seeds)]
     heldout, usual = (
-        float(np.mean([_score(scored[:, s], _best(of, size, left[s]), tried.floor) for s in seeds]))
-        for of in (tried.heldout, tried.usual)
+        [_order(scores, group) for group in [*groups, list(range(seeds))]]
+        for scores in (tried.heldout, tried.usual)
     )
-    chosen = [_best(of, size, list(seeds)) for of in (tried.heldout, tried.usual)]
-    by_all = [_score(scored.mean(axis=1), trial, tried.floor) for trial in chosen]
-    return Choice(size, heldout, usual, by_all[0], by_all[1], chosen[0] == chosen[1])
+    found = []
+    for size in SIZES if trials == 1 else [size for size in SIZES if size <= trials]:
+        left_out = [
+            sum(_score(scored[:, s], _best(order[s], size), tried.floor) for s in range(seeds))
+            for order in (heldout, usual)
+        ]
+        chosen = [_best(order[-1], size) for order in (heldout, usual)]
+        claimed = [_score(by_all, trial, tried.floor) for trial in chosen]
+        means = left_out[0] / seeds, left_out[1] / seeds
+        found.append(Choice(size, *means, claimed[0], claimed[1], chosen[0] == chosen[1]))
+    return tuple(found)
 
 
-def _best(scores: Reals, size: int, seeds: Sequence[int]) -> int | None:
-    """The first trials' best by the mean over some seeds, the earliest of equals.
+def _order(scores: Reals, seeds: Sequence[int]) -> Reals:
+    """(trials,) what trials are chosen by: means over some seeds.
 
-    A trial with a failed run of any seed has failed; None where all have.
+    A trial with a failed run of any seed has failed: minus infinity.
     """
-    first = scores[:size]
-    alive = np.isfinite(first).all(axis=1)
-    if not alive.any():
-        return None
-    return int(np.argmax(np.where(alive, first[:, seeds].mean(axis=1), -np.inf)))
+    alive = np.isfinite(scores).all(axis=1)
+    return np.where(alive, scores[:, seeds].mean(axis=1), -np.inf)
+
+
+def _best(order: Reals, size: int) -> int | None:
+    """The best of the first trials, the earliest of equals; None where all have failed."""
+    best = int(order[:size].argmax())
+    return None if order[best] == -np.inf else best
 
 
 def _score(scores: Reals, trial: int | None, floor: float) -> float:
