@@ -28,6 +28,13 @@ from harness.records.record import (
 )
 
 STUDY_SEED = 0  # of the Sobol sequence: the same points for everyone
+PROTOCOLS: Mapping[str, tuple[Protocol, ...]] = {
+    "heldout": ("heldout",),
+    "conventional": ("conventional",),
+    "untuned": ("untuned",),
+    "both": ("heldout", "conventional"),
+}
+"""By what is asked for: the protocols of the studies that a method has on each scenario."""
 
 
 @dataclass(frozen=True)

@@ -25,13 +25,6 @@ from harness.registry.content import content_hash
 
 PhaseChoice = Literal["tuning", "evaluation", "all"]
 ProtocolChoice = Protocol | Literal["both"]
-PROTOCOLS: Mapping[str, tuple[Protocol, ...]] = {
-    "heldout": ("heldout",),
-    "conventional": ("conventional",),
-    "untuned": ("untuned",),
-    "both": ("heldout", "conventional"),
-}
-"""By what is asked for: the protocols of the studies that a method has on each scenario."""
 
 
 @dataclass(frozen=True)
@@ -215,7 +208,7 @@ def prepare(
                 for source in scenario.sources:  # both sides', before the first run is paid for
                     images.examine(source)
                 entry = _entry(request, scenario, method, facts, variables, store)
-                entries += [entry.under(name) for name in PROTOCOLS[request.protocol]]
+                entries += [entry.under(name) for name in protocol.PROTOCOLS[request.protocol]]
             except DataError as error:
                 if request.place == scenario.id:
                     raise
@@ -374,10 +367,10 @@ def check(request: Request) -> None:
     environment.chosen(request.env)
     if request.fixed and request.phase == "tuning":
         raise HeldoutError("--set gives the setting by hand, so there is no tuning phase to run")
-    if request.protocol not in PROTOCOLS:
-        hint = did_you_mean(request.protocol, PROTOCOLS)
+    if request.protocol not in protocol.PROTOCOLS:
+        hint = did_you_mean(request.protocol, protocol.PROTOCOLS)
         raise HeldoutError(f"--protocol {request.protocol}: no such protocol{hint}")
-    if request.fixed and "conventional" in PROTOCOLS[request.protocol]:
+    if request.fixed and "conventional" in protocol.PROTOCOLS[request.protocol]:
         raise HeldoutError(f"--set and --protocol {request.protocol} exclude each other; drop one")
 
 

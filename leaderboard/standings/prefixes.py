@@ -75,7 +75,7 @@ class Choice:
 def choices(tried: Tried) -> tuple[Choice, ...]:
     """Of the first 1, 2, 4, ... trials, as many as there are; none where no seed can be left out.
 
-    A method without anything to tune has one trial, however many are asked for.
+    Who has one trial is taken for a method without anything to tune, whose choices are all the same.
     """
     trials, seeds = tried.heldout.shape
     if seeds < 2 or not math.isfinite(tried.floor):

@@ -104,7 +104,7 @@ def pages(found):
 
 def test_the_page_says_what_the_gap_is():
     html = pages(records())
-    assert set(html) == {"index.html", "gap.html", "shapes.html"}
+    assert {"index.html", "gap.html", "shapes.html"} <= set(html)
     assert "On 1 scenario some methods" in html["index.html"]
     assert 'href="gap.html"' in html["index.html"]
     assert "+0.200" in html["gap.html"]
