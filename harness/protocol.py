@@ -28,13 +28,6 @@ from harness.records.record import (
 )
 
 STUDY_SEED = 0  # of the Sobol sequence: the same points for everyone
-PROTOCOLS: Mapping[str, tuple[Protocol, ...]] = {
-    "heldout": ("heldout",),
-    "conventional": ("conventional",),
-    "untuned": ("untuned",),
-    "both": ("heldout", "conventional"),
-}
-"""By what is asked for: the protocols of the studies that a method has on each scenario."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +66,15 @@ class Study:
 
 class IncompleteError(HeldoutError):
     """Evaluation was asked for without a finished tuning phase."""
+
+
+PROTOCOLS: Mapping[str, tuple[Protocol, ...]] = {
+    "heldout": ("heldout",),
+    "conventional": ("conventional",),
+    "untuned": ("untuned",),
+    "both": ("heldout", "conventional"),
+}
+"""By what is asked for: the protocols of the studies that a method has on each scenario."""
 
 
 def settings(study: Study) -> list[dict[str, Scalar]]:

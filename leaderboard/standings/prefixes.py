@@ -75,7 +75,7 @@ class Choice:
 def choices(tried: Tried) -> tuple[Choice, ...]:
     """Of the first 1, 2, 4, ... trials, as many as there are; none where no seed can be left out.
 
-    Who has one trial is taken for a method without anything to tune, whose choices are all the same.
+    A method with one trial is taken for one without anything to tune: all its choices are the same.
     """
     trials, seeds = tried.heldout.shape
     if seeds < 2 or not math.isfinite(tried.floor):
