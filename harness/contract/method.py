@@ -40,7 +40,8 @@ class Method(Protocol):
     def predict(self, inputs: Tensor) -> Tensor:
         """Answer test inputs (N, ...) with outputs (N, ...), never having seen a label.
 
-        In a process that ends then: what it changes changes nothing for learning. Where the task is not told, those of all tasks come mixed: look at each by itself.
+        In a process that ends then: what it changes changes nothing for learning. Where the task is
+        not told, those of all tasks come mixed: look at each by itself.
         A method may declare a second parameter `task`: the position in the stream (int) that the
         inputs belong to where the scenario reveals it, else None. Not called where the scenario
         asks for weights; there `self.model` is the deliverable, and `self.encoded` (a mapping of
