@@ -26,6 +26,7 @@ SET_BY_HARNESS: Mapping[str, str] = {
     "HF_HUB_OFFLINE": "1",
     "LANG": "C.UTF-8",  # how texts sort, and times read, is the same everywhere
     "TZ": "UTC",
+    "HELDOUT_DENORMALS": "flushed to zero",  # to say so: `proctor.opening` is where it is asked for
 }
 """Environment variables of every method's process, beside those that say how many threads it has.
 In the key from contract version 2 on."""
