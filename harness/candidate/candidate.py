@@ -129,10 +129,7 @@ class Candidate:
 
     def _load(self, message: Message) -> None:
         """Import the method, set its hyper-parameters and start it."""
-        seed = self._facts["seeds"]["method"]
-        torch.manual_seed(seed)
-        random.seed(seed)
-        np.random.seed(seed % 2**32)  # for methods that use the global generator
+        self._seed(self._facts["seeds"]["method"])
         method = self._imported(message)
         self._method = method(**message.data["setting"])
         self._channel.send("loaded")
@@ -141,6 +138,12 @@ class Candidate:
         with _named_verb("start"), self._learning():
             self._method.start(self._problem)
         self._channel.send("started", self._counts())
+
+    def _seed(self, seed: int) -> None:
+        """For methods that use the global generators."""
+        torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
 
     def _imported(self, message: Message) -> Any:
         """The method's class."""
@@ -159,6 +162,9 @@ class Candidate:
         state, random_states = message.arrays
         self._method = unpacked(state, self._problem)
         restore_randomness(random_states, self._problem)
+        if message.data["reseeded"] is not None:
+            self._seed(message.data["reseeded"])
+            self._problem.rng.manual_seed(message.data["reseeded"])
         self._channel.send("resumed")
 
     def _tell_state(self, _: Message) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.candidate.channel import ChannelError, Message
+from harness.candidate.channel import ChannelError, Message, SharedArray
 from harness.candidate.counts import amounts, within
 from harness.contract import Array
 from harness.metering.meter import Stopwatch
@@ -25,6 +25,7 @@ class Answerer:
     answers: int = 0
     spent: dict[str, int] = field(default_factory=dict)  # "predict_generated_tokens", ...
     flops: int = 0
+    given: dict[int, Array] = field(default_factory=dict)  # by sheet, in the order handed out
 
     def outputs(self, judged: Sequence[int], limits: Mapping[str, Any]) -> dict[int, Array]:
         """The checked outputs by paper, in the papers' own order; `limits` are the run's."""
@@ -53,8 +54,21 @@ class Answerer:
         self._book(reply)
         within(limits, self.spent)
         outputs = checked(reply.arrays[0], scenario.outputs, len(sheet.order))
+        self.given[number] = outputs
         self.answers += len(outputs)
         return self.exam.sorted_out(sheet, outputs)
+
+    def some(self, number: int, places: Array, batch: int) -> Array:
+        """Answers (K,) to the inputs at places (K,) of a sheet, `batch` at a time; not counted."""
+        sheet = self.exam.sheets[number]
+        self.talk.doing = f"predict on {len(places)} inputs, {batch} at a time"
+        task = self.exam.papers[sheet.papers[0]].task
+        request = {"sheet": number, "task": task, "batch": batch}
+        inputs = SharedArray(sheet.inputs.view()[places])
+        reply = self.talk.ask("predict", request, [inputs], kind="predicted")
+        if len(reply.arrays) != 1:
+            raise ChannelError("an answer without outputs")
+        return checked(reply.arrays[0], self.exam.scenario.outputs, len(places))
 
     def _book(self, reply: Message) -> None:
         for name, amount in amounts(reply.data.get("spent")).items():

@@ -24,7 +24,7 @@ from harness.declared import Declaration
 from harness.errors import RunFailure
 from harness.metering.counters import Counter
 from harness.metering.meter import Stopwatch, memory_available
-from harness.proctor import overruns
+from harness.proctor import company, overruns
 from harness.proctor.answering import Answerer
 from harness.proctor.conversation import Conversation, KilledFailure
 from harness.proctor.exam import Exam, checked
@@ -102,6 +102,7 @@ class _Sitting:
         self._watches = {"learning": self._learning, "answering": self._answering}
         self._judge = Judge(exam, spec.device)
         self._direct: Answerer | None = None  # of the learner, where it answers itself
+        self._given: dict[int, Array] = {}  # answers of the last evaluation, by sheet
         found = self._kept.load(self._watches) if self._kept else None
         self._begun_at: Border | None = found[0] if found else None
         self.progress = found[1] if found else Progress()
@@ -134,6 +135,8 @@ class _Sitting:
                 self.seats.finish(talk, whole=leg[-1] == count - 1)
             if self._apart:
                 self._evaluate(leg[-1], None, border, final=True)
+                if border and leg[-1] == count - 1 and self._spec.phase != "tuning":
+                    self._check_company(border)
             self._keep(border, over=leg[-1] == count - 1)
 
     def _go_on(self, talk: Conversation, border: Border, watch: Stopwatch) -> None:
@@ -256,6 +259,7 @@ class _Sitting:
                 answerer = Answerer(self._exam, other, self._answering)
                 outputs = answerer.outputs(judged, self._limits)
                 self.seats.finish(other, whole=False)
+            self._given = answerer.given
             self.progress.predict_flops += answerer.flops
             self.progress.answers += answerer.answers
         else:
@@ -267,6 +271,26 @@ class _Sitting:
             self.progress.answers += answerer.answers - before
         self.progress.predict_spent = answerer.spent
         return outputs
+
+    def _check_company(self, border: Border) -> None:
+        """RunFailure where answers of the last evaluation depend on what else was asked.
+
+        Asked about is one sheet, by lot.
+        """
+        if not company.comparable(self._scenario.outputs):
+            return
+        seed = self._exam.inference_seed(0)
+        number = sorted(self._given)[seed % len(self._given)]
+
+        def again(places: Array, batch: int, other_draws: bool) -> Array:
+            watch, reseeded = Stopwatch(), seed if other_draws else None
+            with self.seats.taken(answering=True) as talk:
+                watch.follow(talk.process.pid)
+                spent = self._learning.train_seconds
+                self.seats.go_on(talk, border, watch, spent, reseeded)
+                return Answerer(self._exam, talk, watch).some(number, places, batch)
+
+        company.check(self._given[number], seed, again)
 
     def _delivered(self, talk: Conversation, *, required: bool) -> bool | None:
         """Take the weights; whether they meet the constraint."""

@@ -85,10 +85,18 @@ class Seats:
             told = talk.ask("go", kind="started")
         self._progress.count(told, self._spec.budget, [])
 
-    def go_on(self, talk: Conversation, border: Border, watch: Stopwatch, seconds: float) -> None:
+    def go_on(
+        self,
+        talk: Conversation,
+        border: Border,
+        watch: Stopwatch,
+        seconds: float,
+        reseeded: int | None = None,
+    ) -> None:
         """Another process goes on from a border: off the clock, within bounds.
 
-        `seconds` have been spent on learning. `watch` follows the process.
+        `seconds` have been spent on learning. `watch` follows the process. It draws as it would
+        have, unless it is `reseeded`.
         """
         talk.doing = "taking up the state again"
         opened(talk, self._spec, self._exam, flops=self._count_flops, eager=False)
@@ -99,7 +107,8 @@ class Seats:
             "train_seconds": seconds,
             "train_flops": (counts.train_flops or 0) - counts.spent.get("uncounted_flops", 0),
         }
-        asked = {"target": talk.process.target(self._target), "spent": spent}
+        place = talk.process.target(self._target)
+        asked = {"target": place, "spent": spent, "reseeded": reseeded}
         talk.ask("resume", asked, [border.state, border.randomness], kind="resumed")
         overruns.of_resuming(watch, self._progress.import_cpu_seconds, border.state.nbytes)
 

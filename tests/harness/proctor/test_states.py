@@ -149,6 +149,25 @@ def test_law_6_learning_while_a_state_is_unpickled_is_refused(run, method_file):
     assert "not while it is unpickled" in record.failure.reason
 
 
+CLUSTERS = """
+    with torch.no_grad():
+        scores = self.model(inputs, task)
+    return (scores - scores.mean(0)).argmax(1)  # as if all classes were as frequent
+"""
+DRAWS = "return torch.multinomial(self.model(inputs, task).softmax(1), 1, generator=self.rng)[:, 0]"
+
+
+def test_law_3_answers_that_depend_on_the_company_of_inputs_are_refused(run, method_file):
+    record = outcome(run, method_file(predict=CLUSTERS))
+    assert record.failure.kind == "contract"
+    assert "its answers depend on which inputs are asked about together" in record.failure.reason
+
+
+def test_answers_that_are_drawn_depend_on_no_company(run, method_file):
+    record = outcome(run, method_file(start="self.rng = problem.rng", predict=DRAWS))
+    assert record.failure is None
+
+
 def test_answering_has_a_bill_of_its_own(run, method_file):
     record = outcome(run, method_file())
     cost = record.cost
