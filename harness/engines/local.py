@@ -38,7 +38,7 @@ from harness.proctor.exam import Exam, Exams
 from harness.proctor.proctor import Outcome, examine
 from harness.proctor.weights import warm_up
 from harness.records import salt
-from harness.records.record import Isolation, Record, RunSpec, Selection
+from harness.records.record import BASE, Isolation, Record, RunSpec, Selection
 from harness.records.store import Store, WriteError
 
 DESCRIBE_SECONDS = 120.0  # to import a method's file, large libraries included
@@ -268,12 +268,16 @@ class LocalEngine:
         warm_up(job.scenario, job.declaration, job.spec.contract)
         events.put(Event("started", job))
         began = _now()
-        outcome = killed.outcome_of(
-            job.spec,
-            functools.partial(self._all_passes, job, exam),
-            self._crowd.alone,
-            lambda note: events.put(Event("again", job, note=note)),
-        )
+        if job.spec.method == BASE:
+            with self._crowd.beside():
+                outcome = self._untrained.base(job.spec, exam)
+        else:
+            outcome = killed.outcome_of(
+                job.spec,
+                functools.partial(self._all_passes, job, exam),
+                self._crowd.alone,
+                lambda note: events.put(Event("again", job, note=note)),
+            )
         record = self._record(job, outcome, began)
         made = store.put(record)
         return Event("finished", job, record if made else store.get(job.spec) or record, made=made)
@@ -353,10 +357,11 @@ class LocalEngine:
 
     def _record(self, job: Job, outcome: Outcome, started_at: str) -> Record:
         spec, metric, model = job.spec, job.scenario.metric, self.hardware()
-        outcome = repetition.with_energy(outcome, model.joules_per_cpu_second(spec.device))
+        if spec.method != BASE:  # which spent nothing, and no energy
+            outcome = repetition.with_energy(outcome, model.joules_per_cpu_second(spec.device))
+            if outcome.cost.energy_provenance != "measured":
+                outcome = replace(outcome, cost=model.estimated(outcome.cost, spec.device))
         cost = outcome.cost
-        if cost.energy_provenance != "measured":
-            cost = model.estimated(cost, spec.device)
         cost = replace(cost, contended=repetition.contended(cost, spec.threads))
         reached = targets.costs(
             outcome.curve, job.scenario.targets, higher_is_better=metric.higher_is_better

@@ -240,7 +240,7 @@ class _Sitting:
         outputs = self._outputs(judged)
         quality = {j: self._exam.quality(j, o) for j, o in outputs.items()}
         if final and self._spec.phase != "tuning":
-            self._predictions += [_prediction(i, j, outputs[j]) for j in tests]
+            self._predictions += [as_stored(i, j, outputs[j]) for j in tests]
             self._outcomes = self._exam.outcomes({j: outputs[j] for j in tests})
         secondary = self._exam.secondary({j: outputs[j] for j in shown})
         self._measures = {**self._judge.measures(), **secondary}
@@ -374,7 +374,8 @@ def _judging(what: str) -> Iterator[None]:
         ) from error
 
 
-def _prediction(i: int, j: int, outputs: Array) -> Prediction:
+def as_stored(i: int, j: int, outputs: Array) -> Prediction:
+    """Outputs to test j after experience i, as a record holds them."""
     flat = outputs.reshape(-1).tolist()
     integer = np.issubdtype(outputs.dtype, np.integer)
     return Prediction(
