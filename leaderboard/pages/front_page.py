@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from leaderboard import formats, statistics
 from leaderboard.pages import gap_page, links, markup, suite_page
-from leaderboard.standings import overall
+from leaderboard.standings import classes, overall
 from leaderboard.standings.board import RANKED_PROTOCOL
+from leaderboard.standings.classes import Placed
 from leaderboard.standings.gap import GapTable
 from leaderboard.standings.history import Entry
 from leaderboard.standings.overall import Overall
@@ -51,12 +52,16 @@ class Line:
 
 
 def render(
-    standings: Standings, gaps: Sequence[GapTable] = (), newest: Entry | None = None
+    standings: Standings,
+    gaps: Sequence[GapTable] = (),
+    newest: Entry | None = None,
+    placed: Placed | None = None,
 ) -> dict[str, str]:
     """File name -> HTML: the front page, a page per suite, and the gap where there is one.
 
-    `newest` is the newest entry of the changelog.
+    `newest` is the newest entry of the changelog; `placed` the classes, where they are known.
     """
+    placed = classes.of_standings(standings) if placed is None else placed
     lines = [Line(suite, overall.of_suite(suite)) for suite in standings.suites]
     template = markup.environment().get_template
     pages = {
@@ -73,8 +78,9 @@ def render(
     if gaps:
         pages[links.GAP] = gap_page.render(gaps)
     for line in lines:
-        name = links.suite(line.standing.suite.name)
-        pages[name] = suite_page.render(standings, line.standing, line.overall)
+        suite = line.standing.suite.name
+        page = suite_page.render(standings, line.standing, line.overall, placed[suite])
+        pages[links.suite(suite)] = page
     links.distinct(pages)
     return pages
 

@@ -17,7 +17,7 @@ from harness.records.store import Damage
 from harness.registry import description
 from leaderboard.pages import about, downloads, front_page, links, scenario_page
 from leaderboard.pages.method_page import Methods
-from leaderboard.standings import anchors, board, details, gap, history, standings
+from leaderboard.standings import anchors, board, classes, details, gap, history, standings
 
 MARKER = ".heldout-site"
 """Says that a folder is a site of ours; its lines name the files we wrote into it."""
@@ -80,8 +80,9 @@ def site(results: Path, previous: bytes | None) -> tuple[dict[str, bytes], Built
     found = details.read(table, standings.current_keys(standing))
     drawn = details.of_rows(standing, found)
     past = history.after(previous, standing)
-    pages = front_page.render(standing, gap.tables(standing), past.entries[0])
-    pages |= scenario_page.render(standing, found, drawn) | methods.render(descriptions, logs)
+    placed = classes.of_standings(standing)
+    pages = front_page.render(standing, gap.tables(standing), past.entries[0], placed)
+    pages |= scenario_page.render(standing, drawn, placed) | methods.render(descriptions, logs)
     pages |= about.render(standing, past, methods.cited(descriptions))
     files = {name: text.encode() for name, text in pages.items()}
     files |= downloads.render(standing, drawn, table)
