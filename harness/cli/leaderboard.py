@@ -118,13 +118,15 @@ def describe(results: Path) -> int:
       bench leaderboard describe --results results
     """
     from harness.records.reading import read_table
+    from harness.records.record import BASE
     from harness.records.store import Store
     from harness.registry import description, registry
 
     table, _ = read_table(results)
     names = table.group_by(["method", "method_hash"]).aggregate([]).to_pylist()
     known, _ = description.read_all(results)
-    wanted = {(row["method"], row["method_hash"]) for row in names}
+    named = {(row["method"], row["method_hash"]) for row in names}
+    wanted = {name for name in named if name[0] != BASE}  # which has no source
     entries = [entry for found in registry.methods().values() for entry in found]
     found, lost = description.missing(wanted, entries)
     root = Store.open(results).root
@@ -185,6 +187,13 @@ def show(place: str, form: Any, within: str, results: Path) -> int:  # fmt: skip
         shown = [
             tables.of_scenario(one, placed[one.scenario.name], within) for one in standing.scenarios
         ]
+    if not any(table.rows for table in shown):
+        terminal.say(
+            f"no method is known to be within {within}: it takes a frozen reference, and costs of "
+            "its runs and theirs that can be compared; see: bench leaderboard freeze --help",
+            err=True,
+        )
+        return OK
     text = tables.text(shown, form)
     if form == "csv":
         terminal.data(f"{text}\n")
