@@ -11,7 +11,7 @@ from pathlib import Path
 from harness import protocol
 from harness.contract import Scenario
 from harness.engines.facts import MethodFacts
-from harness.engines.local import Job
+from harness.engines.job import Job
 from harness.errors import HeldoutError
 from harness.proctor import base
 from harness.protocol import Study, limits

@@ -17,7 +17,7 @@ from harness.errors import HeldoutError
 from harness.isolation.forkserver import Child
 from harness.proctor import base, untrained
 from harness.proctor.exam import Exam
-from harness.proctor.proctor import Outcome
+from harness.proctor.outcome import Outcome
 from harness.records.record import Isolation, RunSpec
 
 LOOK_SECONDS = 0.001  # for whether a process that was kept is still there

@@ -19,7 +19,8 @@ from harness.metering.meter import memory_available
 from harness.proctor.conversation import Conversation, KilledFailure, Process
 from harness.proctor.exam import Exam
 from harness.proctor.opening import opened_with
-from harness.proctor.proctor import Outcome, as_stored
+from harness.proctor.outcome import Outcome
+from harness.proctor.proctor import as_stored
 from harness.proctor.untrained import LIMIT_SECONDS, outputs_of
 from harness.proctor.weights import Judge
 from harness.records.record import Cost, RunSpec

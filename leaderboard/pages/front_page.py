@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from leaderboard import formats, statistics
-from leaderboard.pages import gap_page, links, markup, suite_page
+from leaderboard.auditing.audit import NOTHING, Audit
+from leaderboard.pages import audit_page, gap_page, links, markup, suite_page
 from leaderboard.standings import classes, overall
 from leaderboard.standings.board import RANKED_PROTOCOL
 from leaderboard.standings.classes import Placed
@@ -55,9 +56,10 @@ def render(
     standings: Standings,
     gaps: Sequence[GapTable] = (),
     newest: Entry | None = None,
+    audit: Audit = NOTHING,
     placed: Placed | None = None,
 ) -> dict[str, str]:
-    """File name -> HTML: the front page, a page per suite, and the gap where there is one.
+    """File name -> HTML: front page, a page per suite, audit, and the gap where there is one.
 
     `newest` is the newest entry of the changelog; `placed` the classes, where they are known.
     """
@@ -73,14 +75,17 @@ def render(
             gaps=gaps,
             gap_page=links.GAP,
             newest=newest,
-        )
+            audit=audit,
+        ),
+        links.AUDIT: audit_page.render(audit),
     }
     if gaps:
         pages[links.GAP] = gap_page.render(gaps)
     for line in lines:
         suite = line.standing.suite.name
-        page = suite_page.render(standings, line.standing, line.overall, placed[suite])
-        pages[links.suite(suite)] = page
+        pages[links.suite(suite)] = suite_page.render(
+            standings, line.standing, line.overall, audit.of(suite), placed[suite]
+        )
     links.distinct(pages)
     return pages
 

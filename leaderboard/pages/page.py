@@ -7,11 +7,12 @@ and Jinja's escaping, never as markup.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.records.record import BASE
 from leaderboard import formats, statistics
+from leaderboard.auditing.evidence import is_standard
 from leaderboard.drawing import plot, reach
 from leaderboard.pages import links
 from leaderboard.standings import classes
@@ -27,8 +28,10 @@ class Badge:
     text: str
     kind: str  # "note" or "alert"
     title: str  # one sentence
+    link: str = ""  # where more of it stands
 
 
+NO_MARKS: Mapping[str, Badge] = {}
 OWN_MODEL_BADGE = Badge(
     "own model", "note", "Trains a network of its own in place of the scenario's."
 )
@@ -151,15 +154,23 @@ def _tests(ranked: Sequence[ScenarioStanding]) -> str:
     )
 
 
-def table(standing: ScenarioStanding, places: Places = NOWHERE) -> Table:
-    """A scenario's standing with its axis, digits and words; `places` in the classes by method."""
+def table(
+    standing: ScenarioStanding,
+    marks: Mapping[str, Badge] = NO_MARKS,
+    places: Places = NOWHERE,
+) -> Table:
+    """A scenario's standing with its axis, digits and words; `marks` are further badges of rows.
+
+    They are by method, and stand at its row that may be ranked or bound; so are the `places` in
+    the classes.
+    """
     shown = [row for row in standing.rows if row.score]
     axis = plot.axis(shown)
     groups = [
-        Group("", _lines(standing.ranked, axis, places)),
-        Group("Listed, not ranked", _lines(standing.unranked, axis, places)),
-        Group("Not run", _lines(standing.missing, axis, places)),
-        Group("Not applicable", _lines(standing.not_applicable, axis, places)),
+        Group("", _lines(standing.ranked, axis, marks, places)),
+        Group("Listed, not ranked", _lines(standing.unranked, axis, marks, places)),
+        Group("Not run", _lines(standing.missing, axis)),
+        Group("Not applicable", _lines(standing.not_applicable, axis)),
     ]
     return Table(
         standing,
@@ -188,11 +199,16 @@ def columns(places: Iterable[Place], *, flops: bool, energy: bool, state: bool) 
     return Columns(tuple(shown), flops, energy, state)
 
 
-def _lines(rows: Iterable[Row], axis: plot.Axis | None, places: Places) -> tuple[Line, ...]:
+def _lines(
+    rows: Iterable[Row],
+    axis: plot.Axis | None,
+    marks: Mapping[str, Badge] = NO_MARKS,
+    places: Places = NOWHERE,
+) -> tuple[Line, ...]:
     return tuple(
         Line(
             row,
-            badges(row),
+            badges(row) + marked(row, marks),
             plot.marks(row, axis) if axis else None,
             places.get(row.method) if classes.usual(row.entry) else None,
         )
@@ -209,6 +225,12 @@ def outside(place: Place, one: Class) -> str:
     if ratio.value <= one.limit:
         return "not ranked"
     return f"{formats.times(ratio.value)} the {ratio.unit} of the reference{where}"
+
+
+def marked(row: Row, marks: Mapping[str, Badge]) -> tuple[Badge, ...]:
+    """The mark of a row, if it stands under the rules that rank."""
+    mark = marks.get(row.method) if is_standard(row.entry) else None
+    return (mark,) if mark else ()
 
 
 def busy(rows: Iterable[Row]) -> str:

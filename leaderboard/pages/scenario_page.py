@@ -48,7 +48,7 @@ def render(
             rows = drawn[name]
             pages[links.scenario(*name)] = template.render(
                 suite=suite.suite.name,
-                table=page.table(one, placed[name[0]][name[1]]),
+                table=page.table(one, places=placed[name[0]][name[1]]),
                 curves=curves(rows, one.problem.higher_is_better),
                 runners=len(rows),
                 maps=heat_maps(rows),

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 
 from harness.records.record import BASE
 from leaderboard import formats, statistics
+from leaderboard.auditing.audit import SuiteAudit
 from leaderboard.drawing import panels, plot, workloads
-from leaderboard.pages import links, markup, page
+from leaderboard.pages import audit_page, links, markup, page
 from leaderboard.pages.page import Badge
 from leaderboard.standings import classes
 from leaderboard.standings.anchors import Anchor
-from leaderboard.standings.board import BOUND, UNHASHED, VARIABLES
-from leaderboard.standings.classes import Place, Places
+from leaderboard.standings.board import BOUND, RANKED_PROTOCOL, UNHASHED, VARIABLES
+from leaderboard.standings.classes import NOWHERE, Place, Places
 from leaderboard.standings.overall import Cell, Overall, State, Total
 from leaderboard.standings.standings import Standings, SuiteStanding
 
@@ -85,21 +86,32 @@ def render(
     standings: Standings,
     standing: SuiteStanding,
     overall: Overall,
-    placed: Mapping[str, Places],
+    audit: SuiteAudit | None = None,
+    placed: Mapping[str, Places] | None = None,
 ) -> str:
-    """The page of one suite; `placed` holds the classes by scenario."""
+    """The page of one suite; its rows carry the marks of its audit, and their places in classes."""
+    audit = audit or SuiteAudit(standing.suite.name)
+    placed = classes.of_suite(standing) if placed is None else placed
     return (
         markup.environment()
         .get_template("suite.html.j2")
         .render(
             standing=standing,
             overall=overall,
-            total=table(overall, classes.of_overall(standing, overall, placed)),
+            total=table(
+                overall, audit_page.marks(audit), classes.of_overall(standing, overall, placed)
+            ),
+            audit=audit,
             notices=notices(standing, overall),
             damaged=standings.damaged,
             sentence=sentence(standing, overall),
             explanation=explanation(overall),
-            tables=[page.table(one, placed[one.scenario.name]) for one in standing.scenarios],
+            tables=[
+                page.table(
+                    one, audit_page.marks(audit, one.scenario.name), placed[one.scenario.name]
+                )
+                for one in standing.scenarios
+            ],
             example=next(filter(None, map(page.example, standing.scenarios)), None),
             judged=judged,
             busy=page.busy(row for one in standing.scenarios for row in one.rows),
@@ -208,7 +220,11 @@ def _freeze(place: str, reference: str, *further: str) -> str:
     return f"bench leaderboard freeze {shlex.join(map(formats.name, words))}"
 
 
-def table(overall: Overall, places: Sequence[Places]) -> Table | None:
+def table(
+    overall: Overall,
+    marks: Mapping[str, Badge] = page.NO_MARKS,
+    places: Sequence[Places] = (),
+) -> Table | None:
     """The suite's table, or None where nothing is frozen to measure scores by.
 
     `places` are those of each division in the classes.
@@ -216,14 +232,15 @@ def table(overall: Overall, places: Sequence[Places]) -> Table | None:
     if not overall.anchors:
         return None
     every = [*(t for d in overall.divisions for t in d.totals), *overall.unranked]
+    places = places or [NOWHERE] * len(overall.divisions)
     shown = [total for total in every if total.score]
     values = [c.score for t in shown for c in t.cells if c.score is not None]
     axis = plot.spanning([0.0, *values], [t.score for t in shown if t.score]) if shown else None
     groups = [
-        Group(_over(division.scenarios), True, _lines(division.totals, axis, here))
+        Group(_over(division.scenarios), True, _lines(division.totals, axis, marks, here))
         for division, here in zip(overall.divisions, places, strict=True)
     ]
-    groups.append(Group("Listed, not ranked", False, _lines(overall.unranked, axis, {})))
+    groups.append(Group("Listed, not ranked", False, _lines(overall.unranked, axis, marks)))
     return Table(
         tuple(group for group in groups if group.lines),
         axis,
@@ -244,11 +261,26 @@ def _over(scenarios: Sequence[str]) -> str:
     return f"Ranked over {formats.quantity(len(scenarios), 'scenario')}: {names}"
 
 
-def _lines(totals: Sequence[Total], axis: plot.Axis | None, places: Places) -> tuple[Line, ...]:
+def _lines(
+    totals: Sequence[Total],
+    axis: plot.Axis | None,
+    marks: Mapping[str, Badge],
+    places: Places = NOWHERE,
+) -> tuple[Line, ...]:
     return tuple(
-        Line(total, badges(total), _marks(total, axis), places.get(total.method))
+        Line(
+            total,
+            badges(total) + _marked(total, marks),
+            _marks(total, axis),
+            places.get(total.method),
+        )
         for total in totals
     )
+
+
+def _marked(total: Total, marks: Mapping[str, Badge]) -> tuple[Badge, ...]:
+    mark = marks.get(total.method) if total.protocol == RANKED_PROTOCOL else None
+    return (mark,) if mark and total.scenarios else ()
 
 
 def _marks(total: Total, axis: plot.Axis | None) -> plot.Marks | None:
