@@ -7,15 +7,18 @@ else of the tuning phase.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
 from harness import seeds, space
-from harness.contract import CONTRACT_VERSION, Scalar, SideName
+from harness.contract import CONTRACT_VERSION, Budget, Scalar, SideName
 from harness.errors import HeldoutError
 from harness.records.record import (
+    BASE,
+    BASE_HASH,
     SET_BY_HARNESS,
     Isolation,
     Phase,
@@ -151,6 +154,27 @@ def plan_evaluation(study: Study, selection: Selection | None) -> list[RunSpec]:
         setting = selection.setting
     fresh = seeds.evaluation(study.seeds)
     return [_spec(study, "evaluation", "evaluation", setting, seed) for seed in fresh]
+
+
+def limits(budget: Budget) -> dict[str, Any]:
+    """The budget as JSON, in which 10 and 10.0 epochs are the same."""
+    limits = dataclasses.asdict(budget)
+    for name in ("epochs", "seconds", "limit_seconds"):
+        limits[name] = None if limits[name] is None else float(limits[name])
+    if limits["carried_bytes"] is None:
+        del limits["carried_bytes"]  # as in the keys of runs from before there was such a limit
+    return limits
+
+
+def doing_nothing(study: Study, budget: Mapping[str, Any]) -> Study:
+    """The study of the untrained network beside a method's; the scenario's own `budget`.
+
+    Nothing is searched or spent, so that only what the network and its tests are is in its keys.
+    """
+    return replace(
+        study, method=BASE, method_hash=BASE_HASH, defaults={}, space={}, fixed={},
+        budget=budget, protocol="untuned", environment={},
+    )  # fmt: skip
 
 
 def plan_reproduction(study: Study) -> list[RunSpec]:

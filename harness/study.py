@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from harness import protocol, space
+from harness import doing_nothing, protocol, space
 from harness.contract import Budget, Scalar, Scenario
 from harness.datasets import images
 from harness.declared import Declaration
@@ -17,9 +17,10 @@ from harness.engines.local import Event, LocalEngine, Report
 from harness.errors import DataError, HeldoutError, did_you_mean
 from harness.isolation import environment, sandbox
 from harness.metering import machine
-from harness.protocol import Study
+from harness.proctor import base
+from harness.protocol import Study, limits
 from harness.records import salt
-from harness.records.record import Isolation, Protocol, Record, RunSpec, Selection
+from harness.records.record import BASE, Isolation, Protocol, Record, RunSpec, Selection
 from harness.records.store import Store
 from harness.registry import description, registry
 from harness.registry.content import content_hash
@@ -165,6 +166,8 @@ def run(
             raise HeldoutError(problems[min(problems)])
         own = {e.study.method: e.declaration.own_model for e in entries}
         for method in methods(request):
+            if method.name == BASE:
+                continue
             try:
                 told = description.of_method(method)
                 own_model = own.get(method.name, told.own_model)  # as its process declared
@@ -178,6 +181,7 @@ def run(
                 if i not in problems
                 for spec in protocol.plan_evaluation(e.study, selections[i])
             ]
+            + doing_nothing.beside((e.study, e.scenario) for e in entries)
         )
     results = [
         _result(e, selections.get(i), records, problems.get(i, ""), request.phase)
@@ -198,18 +202,22 @@ def prepare(
     entries: list[Entry] = []
     skipped: list[NotApplicable] = []
     for method in methods(request):
-        facts = of_method(method, engine, store.cache, request.isolation, variables)
+        if nothing := method.name == BASE:
+            facts = doing_nothing.FACTS
+        else:
+            facts = of_method(method, engine, store.cache, request.isolation, variables)
         for scenario in scenarios:
             lacking = sorted(set(facts.requires) - scenario.offers)
-            if lacking:
-                reason = f"{method.name} needs {', '.join(lacking)}"
+            reason = f"{method.name} needs {', '.join(lacking)}" if lacking else ""
+            if reason := base.obstacle(scenario) if nothing else reason:
                 skipped.append(NotApplicable(method.name, scenario.id, reason))
                 continue
             try:
                 for source in scenario.sources:  # both sides', before the first run is paid for
                     images.examine(source)
                 entry = _entry(request, scenario, method, facts, variables, store)
-                entries += [entry.under(name) for name in protocol.PROTOCOLS[request.protocol]]
+                under = [entry.under(name) for name in protocol.PROTOCOLS[request.protocol]]
+                entries += [entry] if nothing else under
             except DataError as error:
                 if request.place == scenario.id:
                     raise
@@ -223,7 +231,7 @@ def methods(request: Request) -> list[registry.MethodEntry]:
     Raises HeldoutError where two of them would stand under one name in every table.
     """
     suite = request.place.partition("/")[0]
-    found = {(e := registry.find_method(name, suite)).target: e for name in request.methods}
+    found = {(e := _method(name, suite)).target: e for name in request.methods}
     named: dict[str, registry.MethodEntry] = {}
     for entry in found.values():
         other = named.setdefault(entry.name, entry)
@@ -233,6 +241,10 @@ def methods(request: Request) -> list[registry.MethodEntry]:
                 "file or class another name, or run them into two results folders"
             )
     return list(named.values())
+
+
+def _method(name: str, suite: str) -> registry.MethodEntry:
+    return doing_nothing.METHOD if name == BASE else registry.find_method(name, suite)
 
 
 def _entry(
@@ -281,17 +293,9 @@ def _entry(
             "needs two problems (law 1)"
         )
     standard = budget == scenario.budget
+    if method.name == BASE:
+        study, standard = doing_nothing.of(study, scenario), True
     return Entry(study, scenario, method.target, standard, facts.declaration)
-
-
-def limits(budget: Budget) -> dict[str, Any]:
-    """The budget as JSON, in which 10 and 10.0 epochs are the same."""
-    limits = dataclasses.asdict(budget)
-    for name in ("epochs", "seconds", "limit_seconds"):
-        limits[name] = None if limits[name] is None else float(limits[name])
-    if limits["carried_bytes"] is None:
-        del limits["carried_bytes"]  # as in the keys of runs from before there was such a limit
-    return limits
 
 
 def parse_setting(method: str, name: str, text: str, fields: Mapping[str, Sequence[Any]]) -> Scalar:
@@ -366,6 +370,7 @@ def check(request: Request) -> None:
     if request.isolation == "sandbox" and (why_not := sandbox.why_not()):
         raise HeldoutError(f"--isolation sandbox: {why_not}; see: bench doctor")
     environment.chosen(request.env)
+    doing_nothing.check(request.methods, request.fixed, request.isolation)
     if request.fixed and request.phase == "tuning":
         raise HeldoutError("--set gives the setting by hand, so there is no tuning phase to run")
     if request.protocol not in protocol.PROTOCOLS:

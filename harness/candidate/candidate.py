@@ -11,7 +11,7 @@ import inspect
 import random
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -71,6 +71,7 @@ class Candidate:
             "describe": self._describe,
             "open": self._open,
             "untrained": self._untrained,
+            "initial": self._initial,
             "load": self._load,
             "resume": self._resume,
             "state": self._tell_state,
@@ -126,6 +127,14 @@ class Candidate:
                 return infer(network, inputs, message.data["task"], rng)
 
         self._channel.send("predicted", {"spent": {}}, [self._outputs(message, predict)])
+
+    def _initial(self, message: Message) -> None:
+        """The network as it is before training: size and hash, and its weights if asked."""
+        network = self._problem.model()
+        wanted = message.data["weights"]
+        self._channel.send(
+            "delivered", _told(network), [_packed(_state(network))] if wanted else []
+        )
 
     def _load(self, message: Message) -> None:
         """Import the method, set its hyper-parameters and start it."""
@@ -261,16 +270,11 @@ class Candidate:
 
     def _deliver(self, _: Message) -> None:
         """Hand over the weights: safetensors in a byte array."""
-        from safetensors.torch import save
-
         model = getattr(self._method, "model", None)
         if not isinstance(model, nn.Module):
             raise RunFailure("contract", "this scenario asks for weights: set self.model")
-        tensors = dict(_state(model))
-        tensors |= {ENCODED + n: t for n, t in getattr(self._method, "encoded", {}).items()}
-        weights = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
-        content = np.frombuffer(save(weights), np.uint8)
-        self._channel.send("delivered", arrays=[content])
+        encoded = [(ENCODED + n, t) for n, t in getattr(self._method, "encoded", {}).items()]
+        self._channel.send("delivered", arrays=[_packed([*_state(model), *encoded])])
 
     def _finish(self, message: Message) -> None:
         """What is asked: size and hash of the network, where there is one; what was imported."""
@@ -279,9 +283,7 @@ class Candidate:
             told["modules"] = imported.unhashed(self._before, message.data["apart"])
         model = getattr(self._method, "model", None)
         if message.data["whole"] and isinstance(model, nn.Module):
-            weights = {name: as_array(tensor) for name, tensor in _state(model)}
-            told["parameters"] = sum(p.numel() for p in model.parameters())
-            told["weights_sha256"] = of_weights(weights)
+            told |= _told(model)
         self._channel.send("finished", told)
 
     def _counts(self) -> dict[str, Any]:
@@ -362,6 +364,21 @@ def _modules(method: Any) -> list[nn.Module]:
 def _report(channel: Channel, kind: str, reason: str) -> None:
     with contextlib.suppress(OSError, ChannelError):
         channel.send("failed", {"kind": kind, "reason": reason[:4000]})
+
+
+def _told(model: nn.Module) -> dict[str, Any]:
+    """Size and hash of a network."""
+    weights = {name: as_array(tensor) for name, tensor in _state(model)}
+    parameters = sum(p.numel() for p in model.parameters())
+    return {"parameters": parameters, "weights_sha256": of_weights(weights)}
+
+
+def _packed(tensors: Iterable[tuple[str, Tensor]]) -> Array:
+    """Tensors by name as the bytes (N,) of safetensors."""
+    from safetensors.torch import save
+
+    weights = {name: t.detach().cpu().contiguous().clone() for name, t in tensors}
+    return np.frombuffer(save(weights), np.uint8)
 
 
 def _state(model: nn.Module) -> list[tuple[str, Tensor]]:

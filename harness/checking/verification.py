@@ -34,12 +34,11 @@ from harness.fingerprint import of_source
 from harness.isolation.workfolder import WorkFolder
 from harness.metering import machine
 from harness.proctor.exam import Exam
-from harness.protocol import Study
+from harness.protocol import Study, limits
 from harness.records import salt
-from harness.records.record import Record
+from harness.records.record import BASE, BASE_HASH, Record
 from harness.registry import registry
 from harness.registry.content import content_hash
-from harness.study import limits
 
 Place = tuple[str, str]  # (suite, scenario)
 
@@ -245,7 +244,6 @@ class _Inspection:
             notify(f"repeating {one.name}")
             try:
                 scenario = registry.scenarios(spec.suite)[spec.scenario]
-                assert entry is not None
                 wrong = repeating.differing(one.record, scenario, entry, self._engine, self._root)
             except HeldoutError as error:
                 unable[str(error)] += 1
@@ -288,6 +286,8 @@ class _Inspection:
         The hash is by the version of the contract that the record was made under.
         """
         name = (record.spec.suite, record.spec.method, record.spec.contract)
+        if record.spec.method == BASE:
+            return BASE_HASH, None
         if name not in self._methods:
             try:
                 entry = registry.find_method(record.spec.method, record.spec.suite)
@@ -303,7 +303,7 @@ class _Inspection:
         for method, those in sorted(by_method.items()):
             entry = self._method(those[0])[1]
             stale = sum(record.spec.method_hash != self._method(record)[0] for record in those)
-            if entry is None:
+            if entry is None and method != BASE:
                 self.unchecked.append(
                     f"{'/'.join(place)}: the source of {method} is not here, so nobody knows "
                     "whether these records are stale; run bench verify where its file is"

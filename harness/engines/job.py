@@ -11,7 +11,7 @@ from harness.metering import machine
 from harness.metering.energy import HardwareModel
 from harness.proctor import targets
 from harness.proctor.outcome import Outcome
-from harness.records.record import Record, RunSpec, Selection
+from harness.records.record import BASE, Record, RunSpec, Selection
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,11 @@ class Job:
 def recorded(job: Job, outcome: Outcome, started_at: str, model: HardwareModel) -> Record:
     """The record of a run on this machine, `model` being what is known of its energy."""
     spec, metric = job.spec, job.scenario.metric
-    outcome = repetition.with_energy(outcome, model.joules_per_cpu_second(spec.device))
+    if spec.method != BASE:  # which spent nothing, and no energy
+        outcome = repetition.with_energy(outcome, model.joules_per_cpu_second(spec.device))
+        if outcome.cost.energy_provenance != "measured":
+            outcome = replace(outcome, cost=model.estimated(outcome.cost, spec.device))
     cost = outcome.cost
-    if cost.energy_provenance != "measured":
-        cost = model.estimated(cost, spec.device)
     cost = replace(cost, contended=repetition.contended(cost, spec.threads))
     reached = targets.costs(
         outcome.curve, job.scenario.targets, higher_is_better=metric.higher_is_better

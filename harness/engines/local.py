@@ -39,7 +39,7 @@ from harness.proctor.proctor import examine
 from harness.proctor.progress import BorderFile
 from harness.proctor.weights import warm_up
 from harness.records import salt
-from harness.records.record import Isolation, Record
+from harness.records.record import BASE, Isolation, Record
 from harness.records.store import Store, WriteError
 
 BORDERS = "borders"  # within the cache of a results folder: where runs go on that were killed
@@ -259,12 +259,16 @@ class LocalEngine:
         events.put(Event("started", job))
         began = _now()
         kept = BorderFile(store.cache / BORDERS / f"{job.spec.key[:32]}.npz")
-        outcome = killed.outcome_of(
-            job.spec,
-            functools.partial(self._all_passes, job, exam, kept),
-            self._crowd.alone,
-            lambda note: events.put(Event("again", job, note=note)),
-        )
+        if job.spec.method == BASE:
+            with self._crowd.beside():
+                outcome = self._untrained.base(job.spec, exam)
+        else:
+            outcome = killed.outcome_of(
+                job.spec,
+                functools.partial(self._all_passes, job, exam, kept),
+                self._crowd.alone,
+                lambda note: events.put(Event("again", job, note=note)),
+            )
         record = recorded(job, outcome, began, self.hardware())
         made = store.put(record)
         kept.remove()

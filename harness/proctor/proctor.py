@@ -224,7 +224,7 @@ class _Sitting:
         quality = {j: self._exam.quality(j, o) for j, o in outputs.items()}
         progress = self.progress
         if final and self._spec.phase != "tuning":
-            progress.predictions += [_prediction(i, j, outputs[j]) for j in tests]
+            progress.predictions += [as_stored(i, j, outputs[j]) for j in tests]
             progress.outcomes = self._exam.outcomes({j: outputs[j] for j in tests})
         secondary = self._exam.secondary({j: outputs[j] for j in shown})
         progress.measures = {**self._judge.measures(), **secondary}
@@ -362,7 +362,8 @@ class _Sitting:
         )
 
 
-def _prediction(i: int, j: int, outputs: Array) -> Prediction:
+def as_stored(i: int, j: int, outputs: Array) -> Prediction:
+    """Outputs to test j after experience i, as a record holds them."""
     flat = outputs.reshape(-1).tolist()
     integer = np.issubdtype(outputs.dtype, np.integer)
     return Prediction(

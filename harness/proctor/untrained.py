@@ -6,6 +6,7 @@ It depends on scenario, side and seed alone, so all methods share what is found.
 from __future__ import annotations
 
 from harness.candidate.channel import ChannelError
+from harness.contract import Array
 from harness.errors import HeldoutError, RunFailure
 from harness.proctor.conversation import Conversation, KilledFailure, Process
 from harness.proctor.exam import Exam, checked
@@ -41,6 +42,11 @@ def judged(spec: RunSpec, exam: Exam, process: Process) -> tuple[float, ...]:
 
 
 def _quality(exam: Exam, j: int, process: Process, talk: Conversation) -> float:
+    return exam.quality(j, outputs_of(exam, j, process, talk))
+
+
+def outputs_of(exam: Exam, j: int, process: Process, talk: Conversation) -> Array:
+    """What the network before training answers to one paper, in the paper's own order."""
     request = {
         "sheet": j,
         "task": exam.papers[j].task,
@@ -53,4 +59,4 @@ def _quality(exam: Exam, j: int, process: Process, talk: Conversation) -> float:
         raise ChannelError("an answer without outputs")
     count = len(exam.papers[j].inputs)
     outputs = checked(reply.arrays[0], exam.scenario.outputs, count)
-    return exam.quality(j, exam.unshuffled(j, outputs))
+    return exam.unshuffled(j, outputs)

@@ -32,6 +32,13 @@ SET_BY_HARNESS: Mapping[str, str] = {
 In the key from contract version 2 on."""
 
 
+BASE = "base"
+"""The name of doing nothing, in place of a method's: the network before training, judged as it is
+by the harness itself. No method may have it."""
+BASE_HASH = digest([BASE, "the network before training, judged as it is", 1])
+"""In place of the hash of a method's source: of what the row means, and its version."""
+
+
 @dataclass(frozen=True)
 class RunSpec:
     """One run, method x scenario x phase x setting x seed: all that could change its outcome."""

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from leaderboard import formats, statistics
 from leaderboard.auditing.audit import NOTHING, Audit
 from leaderboard.pages import audit_page, gap_page, links, markup, suite_page
-from leaderboard.standings import overall
+from leaderboard.standings import classes, overall
 from leaderboard.standings.board import RANKED_PROTOCOL
+from leaderboard.standings.classes import Placed
 from leaderboard.standings.history import Entry
 from leaderboard.standings.overall import Overall
 from leaderboard.standings.standings import Standings, SuiteStanding
@@ -56,11 +57,13 @@ def render(
     gaps: Sequence[SuiteGap] = (),
     newest: Entry | None = None,
     audit: Audit = NOTHING,
+    placed: Placed | None = None,
 ) -> dict[str, str]:
     """File name -> HTML: the front page, a page per suite, the audit, and the gap of the suites.
 
-    `newest` is the newest entry of the changelog.
+    `newest` is the newest entry of the changelog; `placed` the classes, where they are known.
     """
+    placed = classes.of_standings(standings) if placed is None else placed
     lines = [Line(suite, overall.of_suite(suite)) for suite in standings.suites]
     template = markup.environment().get_template
     pages = {
@@ -79,9 +82,10 @@ def render(
     if gaps:
         pages[links.GAP] = gap_page.render(gaps)
     for line in lines:
-        name = links.suite(line.standing.suite.name)
-        found = audit.of(line.standing.suite.name)
-        pages[name] = suite_page.render(standings, line.standing, line.overall, found)
+        suite = line.standing.suite.name
+        pages[links.suite(suite)] = suite_page.render(
+            standings, line.standing, line.overall, audit.of(suite), placed[suite]
+        )
     links.distinct(pages)
     return pages
 

@@ -7,13 +7,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.records.record import BASE
 from leaderboard import formats, statistics
 from leaderboard.auditing.audit import SuiteAudit
 from leaderboard.drawing import panels, plot, workloads
 from leaderboard.pages import audit_page, links, markup, page
 from leaderboard.pages.page import Badge
+from leaderboard.standings import classes
 from leaderboard.standings.anchors import Anchor
 from leaderboard.standings.board import BOUND, RANKED_PROTOCOL, UNHASHED, VARIABLES
+from leaderboard.standings.classes import NOWHERE, Place, Places
 from leaderboard.standings.overall import Cell, Overall, State, Total
 from leaderboard.standings.standings import Standings, SuiteStanding
 
@@ -36,6 +39,7 @@ class Line:
     total: Total
     badges: tuple[Badge, ...]
     marks: plot.Marks | None
+    place: Place | None  # in the classes of its group
 
     @property
     def glyphs(self) -> list[tuple[str, State, str]]:
@@ -75,6 +79,7 @@ class Table:
     digits: int
     reference: str  # names of the frozen references
     middle: bool  # whether any line has an interquartile mean
+    columns: page.Columns
 
 
 def render(
@@ -82,23 +87,29 @@ def render(
     standing: SuiteStanding,
     overall: Overall,
     audit: SuiteAudit | None = None,
+    placed: Mapping[str, Places] | None = None,
 ) -> str:
-    """The page of one suite; its rows carry the marks of its audit."""
+    """The page of one suite; its rows carry the marks of its audit, and their places in classes."""
     audit = audit or SuiteAudit(standing.suite.name)
+    placed = classes.of_suite(standing) if placed is None else placed
     return (
         markup.environment()
         .get_template("suite.html.j2")
         .render(
             standing=standing,
             overall=overall,
-            total=table(overall, audit_page.marks(audit)),
+            total=table(
+                overall, audit_page.marks(audit), classes.of_overall(standing, overall, placed)
+            ),
             audit=audit,
             notices=notices(standing, overall),
             damaged=standings.damaged,
             sentence=sentence(standing, overall),
             explanation=explanation(overall),
             tables=[
-                page.table(one, audit_page.marks(audit, one.scenario.name))
+                page.table(
+                    one, audit_page.marks(audit, one.scenario.name), placed[one.scenario.name]
+                )
                 for one in standing.scenarios
             ],
             example=next(filter(None, map(page.example, standing.scenarios)), None),
@@ -209,17 +220,25 @@ def _freeze(place: str, reference: str, *further: str) -> str:
     return f"bench leaderboard freeze {shlex.join(map(formats.name, words))}"
 
 
-def table(overall: Overall, marks: Mapping[str, Badge] = page.NO_MARKS) -> Table | None:
-    """The suite's table, or None where nothing is frozen to measure scores by."""
+def table(
+    overall: Overall,
+    marks: Mapping[str, Badge] = page.NO_MARKS,
+    places: Sequence[Places] = (),
+) -> Table | None:
+    """The suite's table, or None where nothing is frozen to measure scores by.
+
+    `places` are those of each division in the classes.
+    """
     if not overall.anchors:
         return None
     every = [*(t for d in overall.divisions for t in d.totals), *overall.unranked]
+    places = places or [NOWHERE] * len(overall.divisions)
     shown = [total for total in every if total.score]
     values = [c.score for t in shown for c in t.cells if c.score is not None]
     axis = plot.spanning([0.0, *values], [t.score for t in shown if t.score]) if shown else None
     groups = [
-        Group(_over(division.scenarios), True, _lines(division.totals, axis, marks))
-        for division in overall.divisions
+        Group(_over(division.scenarios), True, _lines(division.totals, axis, marks, here))
+        for division, here in zip(overall.divisions, places, strict=True)
     ]
     groups.append(Group("Listed, not ranked", False, _lines(overall.unranked, axis, marks)))
     return Table(
@@ -228,6 +247,12 @@ def table(overall: Overall, marks: Mapping[str, Badge] = page.NO_MARKS) -> Table
         max(2, page.digits_of([total.score for total in shown])),
         references(overall),
         any(total.middle for total in shown),
+        page.columns(
+            (place for here in places for place in here.values()),
+            flops=any(total.train_flops for total in shown),
+            energy=any(total.energy for total in shown),
+            state=False,
+        ),
     )
 
 
@@ -237,10 +262,19 @@ def _over(scenarios: Sequence[str]) -> str:
 
 
 def _lines(
-    totals: Sequence[Total], axis: plot.Axis | None, marks: Mapping[str, Badge]
+    totals: Sequence[Total],
+    axis: plot.Axis | None,
+    marks: Mapping[str, Badge],
+    places: Places = NOWHERE,
 ) -> tuple[Line, ...]:
     return tuple(
-        Line(total, badges(total) + _marked(total, marks), _marks(total, axis)) for total in totals
+        Line(
+            total,
+            badges(total) + _marked(total, marks),
+            _marks(total, axis),
+            places.get(total.method),
+        )
+        for total in totals
     )
 
 
@@ -269,7 +303,9 @@ def _told(cell: Cell) -> str:
 def badges(total: Total) -> tuple[Badge, ...]:
     """Everything about a line that a rank or a mean would hide; computed, never typed."""
     found = []
-    if total.protocol == "conventional":
+    if total.method == BASE:
+        found.append(page.NOTHING_BADGE)
+    elif total.protocol == "conventional":
         found.append(Badge("conventional", "note", "Tuned on the evaluation problem itself."))
     elif total.protocol == "untuned":
         found.append(Badge("untuned", "note", "The setting was given by hand."))

@@ -23,10 +23,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from harness.records import schema
-from harness.records.record import let_through
+from harness.records.record import BASE, let_through
 from leaderboard.statistics import MINIMUM_SEEDS
 
 RANKED_PROTOCOL = "heldout"
+NOTHING = "doing nothing"
+"""Why the untrained network is not ranked: it is what the others have to be above."""
 BOUND = "bound"
 """Why a method is not ranked that has more than its rivals."""
 DEBUGGING_ISOLATION = "inline"
@@ -77,14 +79,20 @@ class Run:
     failure_reason: str | None
     score: float | None
     metrics: tuple[tuple[str, float], ...]
-    train_seconds: float | None
+    train_seconds: float | None  # wall
+    train_cpu_seconds: float | None
+    train_flops: int | None
+    cpu: str  # model of the processor
     contended: bool | None  # whether training was held up, see harness/engines/repetition.py
     peak_memory_bytes: int | None
+    parameters: int | None
+    carried_bytes: tuple[int, ...]  # by experience; empty where none was taken
     energy_joules: float | None
     energy_provenance: str
     tuning_runs: int | None
     tuning_failed_runs: int | None
     tuning_seconds: float | None
+    tuning_cpu_seconds: float | None
     tuning_energy_joules: float | None
     tuning_energy_provenance: str | None
     trials: int | None  # settings that its tuning tried
@@ -137,6 +145,8 @@ class Entry:
         """Why the entry gets no rank, in words; "" where it gets one."""
         if not self.runs:
             return "stale" if self.stale else "not run"
+        if self.method == BASE:
+            return NOTHING
         if self.protocol != RANKED_PROTOCOL:
             return self.protocol or "no protocol"
         if self.debugging:
@@ -199,9 +209,9 @@ class Board:
 
 
 _PROBLEM = [f.name for f in dataclasses.fields(Problem)]
-_OTHER = ("problem", "metrics", "trials", "unhashed_modules")
+_OTHER = ("problem", "metrics", "trials", "unhashed_modules", "carried_bytes")
 _RUN = [f.name for f in dataclasses.fields(Run) if f.name not in _OTHER]
-_NAMES = [*_PROBLEM, *_RUN, "metrics", "unhashed_modules"]
+_NAMES = [*_PROBLEM, *_RUN, "metrics", "unhashed_modules", "carried_bytes"]
 
 
 def read(
@@ -264,6 +274,7 @@ def _run(row: dict[str, Any]) -> Run:
         metrics=tuple(sorted(schema.pairs(row["metrics"]))),
         trials=row["trials"],
         unhashed_modules=tuple(row["unhashed_modules"] or ()),
+        carried_bytes=tuple(row["carried_bytes"] or ()),
         **{name: row[name] for name in _RUN},
     )
 
@@ -282,7 +293,8 @@ def _scenario(
         problem = _newest(real or runs, lambda run: run.problem)
     entries = [_entry(problem, group, own_models) for group in _group(runs, _line).values()]
     missing = set(methods) - {entry.method for entry in entries}
-    entries += [Entry(method, RANKED_PROTOCOL, False, "") for method in missing]
+    usual = {BASE: "untuned"}
+    entries += [Entry(name, usual.get(name, RANKED_PROTOCOL), False, "") for name in missing]
     entries.sort(key=lambda e: (e.method, e.protocol, e.debugging, e.own_budget, e.apart))
     return Scenario(suite, name, problem, tuple(entries))
 

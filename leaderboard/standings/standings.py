@@ -7,9 +7,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from harness.records.record import BASE
 from leaderboard import statistics
 from leaderboard.standings.anchors import Anchor, Anchors
 from leaderboard.standings.board import Board, DamagedFile, Entry, Problem, Run, Scenario, Suite
+
+MEASURED = "measured"
+"""The provenance of joules that counters gave; any other is a constant times CPU seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,8 @@ class Tuning:
 
     runs: int
     failed_runs: int
-    seconds: float | None
+    seconds: float | None  # wall
+    cpu_seconds: float | None
     energy_joules: float | None
     energy_provenance: str
 
@@ -52,20 +57,30 @@ class Row:
     why_unranked: str
     score: Estimate | None  # None: nothing current, or a failure without a finite floor
     tuning: Tuning | None
-    train_seconds: Estimate | None
-    energy: tuple[Energy, ...]
-    energy_missing: int  # successful runs whose energy nobody measured
+    train_cpu_seconds: Estimate | None
+    train_flops: Estimate | None
+    train_seconds: Estimate | None  # wall; None too where a run had to wait for others
+    energy: tuple[Energy, ...]  # however it was got
     successes: int  # runs that the costs are of
     peak_memory_bytes: int | None  # the largest of the successful runs
+    carried_bytes: int | None  # the largest at any border of these; None where one was not taken
+    network_bytes: int | None  # of the largest of their networks, at 4 bytes a parameter
     isolation: tuple[str, ...]
     secondary: dict[str, Estimate]
     gap: Estimate | None = None  # score minus the frozen reference, better being positive
     lacking: str = ""  # what the method needs and the scenario does not offer
+    idle: bool = False  # whether it is not shown to be better than doing nothing
 
     @property
     def method(self) -> str:
         """The method's name, as untrusted as it was stored."""
         return self.entry.method
+
+    @property
+    def measured(self) -> Energy | None:
+        """Energy where counters gave it in all runs: else it is a constant times CPU seconds."""
+        parts = [part for part in self.energy if part.provenance == MEASURED]
+        return parts[0] if parts and parts[0].runs == self.successes else None
 
     @property
     def reproduced(self) -> bool:
@@ -212,6 +227,7 @@ def of_scenario(
     rows = [
         replace(row, gap=_gap(row, anchor, sign), lacking=_lacking(row, lacking)) for row in rows
     ]
+    rows = _beside_nothing(rows, sign)
     rows.sort(key=lambda row: _order(row, sign))
     names = {name for row in rows for name in row.secondary}
     return ScenarioStanding(
@@ -224,6 +240,29 @@ def of_scenario(
         anchor,
         frozen if anchor is None else None,
     )
+
+
+def _beside_nothing(rows: Sequence[Row], sign: float) -> list[Row]:
+    """The rows, each held against doing nothing where that was run: one test each, uncorrected.
+
+    So a method is marked unless the 95 % interval of its difference lies above 0.
+    """
+    nothing = [row.entry for row in rows if _comparable(row) and row.method == BASE]
+    if not nothing:
+        return list(rows)
+
+    def idle(row: Row) -> bool:
+        samples = [_sample(entry, sign) for entry in (row.entry, nothing[0])]
+        return not bool(statistics.compare(samples).better[0, 1])
+
+    return [
+        replace(row, idle=_comparable(row) and row.method != BASE and idle(row)) for row in rows
+    ]
+
+
+def _comparable(row: Row) -> bool:
+    """Whether its scores can be tested against others."""
+    return row.score is not None and len(row.entry.runs) >= statistics.MINIMUM_SEEDS
 
 
 def _gap(row: Row, anchor: Anchor | None, sign: float) -> Estimate | None:
@@ -254,18 +293,22 @@ def _order(row: Row, sign: float) -> tuple[float | str, ...]:
 def _row(entry: Entry, ranks: tuple[int, int] | None) -> Row:
     successes = [run for run in entry.runs if not run.failed]
     memory = [run.peak_memory_bytes for run in successes if run.peak_memory_bytes is not None]
-    energy = _energy(successes)
+    carried = [max(run.carried_bytes, default=None) for run in successes]
+    networks = [4 * run.parameters for run in successes if run.parameters]
     return Row(
         entry=entry,
         ranks=ranks,
         why_unranked=entry.unranked,
         score=estimate([run.value for run in entry.runs], len(entry.runs)),
         tuning=_tuning(entry.runs),
-        train_seconds=_known([run.train_seconds for run in successes]),
-        energy=energy,
-        energy_missing=len(successes) - sum(part.runs for part in energy),
+        train_cpu_seconds=_known([run.train_cpu_seconds for run in successes]),
+        train_flops=_known([run.train_flops for run in successes]),
+        train_seconds=_wall(successes),
+        energy=_energy(successes),
         successes=len(successes),
         peak_memory_bytes=max(memory, default=None),
+        carried_bytes=_largest(carried),
+        network_bytes=max(networks, default=None),
         isolation=tuple(sorted({run.isolation for run in entry.runs})),
         secondary=_secondary(successes),
     )
@@ -290,6 +333,17 @@ def _agree(score: Estimate | None, repeat: Sequence[Run]) -> bool:
     widths = [score.half_width or 0.0, again.half_width or 0.0]
     enough = min(score.known, again.known) >= statistics.MINIMUM_SEEDS
     return enough and abs(score.mean - again.mean) <= min(widths)
+
+
+def _wall(runs: Sequence[Run]) -> Estimate | None:
+    """Wall seconds of training; nothing where a run had to wait for others, which says no more."""
+    return None if any(run.contended for run in runs) else _known([r.train_seconds for r in runs])
+
+
+def _largest(values: Sequence[int | None]) -> int | None:
+    """The largest, where all are known."""
+    known = [value for value in values if value is not None]
+    return max(known) if known and len(known) == len(values) else None
 
 
 def _known(values: Sequence[float | None]) -> Estimate | None:
@@ -329,6 +383,7 @@ def _tuning(runs: Sequence[Run]) -> Tuning | None:
         run.tuning_runs,
         run.tuning_failed_runs or 0,
         run.tuning_seconds,
+        run.tuning_cpu_seconds,
         run.tuning_energy_joules if provenance != "unknown" else None,
         provenance,
     )

@@ -40,11 +40,12 @@ HARNESS = {
     "proctor": "contract declared errors seeds fingerprint records candidate metering isolation",
     "engines": "contract declared errors space fingerprint records candidate registry metering"
     " isolation proctor",
+    "doing_nothing": "contract errors records registry protocol proctor engines",
     "study": "contract declared errors datasets space records registry protocol"
-    " metering isolation engines",
+    " metering isolation proctor engines doing_nothing",
     "notebook": "errors records engines study",
     "checking": "contract errors space seeds fingerprint records candidate registry protocol"
-    " metering isolation proctor engines study",
+    " metering isolation proctor engines doing_nothing study",
     "reproduction": "contract errors records registry protocol engines study",
     "__init__": "records notebook",
     "cli": "contract declared errors datasets records registry engines study checking"

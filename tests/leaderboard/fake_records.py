@@ -15,6 +15,7 @@ SELECTION = Selection({"lr": 0.1}, 3, 0.8, 8, 0, (1_000_000, 1_000_001), ("a", "
 COST = Cost(
     wall_seconds=14.0,
     train_seconds=12.0,
+    train_cpu_seconds=11.0,
     peak_memory_bytes=310 << 20,
     energy_joules=140.0,
     energy_provenance="estimated",

@@ -183,7 +183,8 @@ def test_energy_keeps_provenances_apart_and_zero_out():
     assert [(e.joules, e.provenance, e.runs) for e in found.energy] == [
         (140.0, "estimated", 1), (10.0, "measured", 1),
     ]  # fmt: skip
-    assert found.energy_missing == 2
+    assert found.measured is None  # of one run in four
+    assert row(mixed[1:2]).measured.joules == 10.0
 
 
 def test_costs_say_of_how_many_runs_they_are():
