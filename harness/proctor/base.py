@@ -18,7 +18,7 @@ from harness.errors import HeldoutError, RunFailure
 from harness.metering.meter import memory_available
 from harness.proctor.conversation import Conversation, KilledFailure, Process
 from harness.proctor.exam import Exam
-from harness.proctor.opening import opened_with
+from harness.proctor.opening import opened
 from harness.proctor.outcome import Outcome
 from harness.proctor.proctor import as_stored
 from harness.proctor.untrained import LIMIT_SECONDS, outputs_of
@@ -54,7 +54,7 @@ def outcome(spec: RunSpec, exam: Exam, process: Process) -> Outcome:
     talk = Conversation(process, LIMIT_SECONDS)
     talk.doing = "predicting before training"
     try:
-        talk.ask("open", *opened_with(spec, exam, process, flops=False), kind="opened")
+        opened(talk, spec, exam)
         network = _network(spec, exam, talk)
         papers = range(len(exam.papers))
         return _told(exam, [outputs_of(exam, j, process, talk) for j in papers], network)
