@@ -25,6 +25,7 @@ def opened_with(
         "device": spec.device,
         "threads": spec.threads,
         "budget": dict(spec.budget),
+        "exemplars": exam.scenario.exemplars if spec.contract >= 2 else None,
         "facts": dict(stream.facts),
         "model": _call(stream.model, process),
         "constraint": _call(constraint, process) if constraint else None,
