@@ -57,8 +57,8 @@ def of_files(what: str, files: Sequence[Path], make: Callable[[], str]) -> str:
     """A hash that is made of files' content, kept for as long as the files stay as they are.
 
     `what` says all that decides it beside them. As they are: path, size, inode, and the times of
-    the last writing and of the last change of anything, which no program can set back. Where one
-    was changed less than two seconds ago, or while the hash was made, it is not kept.
+    the last writing and of the last change of anything, which the kernel alone sets. Where one was
+    changed less than two seconds ago, or while the hash was made, it is not kept.
     """
     began, state = time.time_ns(), _state(files)
     names = "\0".join([what, *(str(path.absolute()) for path in files)])

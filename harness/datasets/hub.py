@@ -4,9 +4,9 @@ A local copy is a folder (`bench --data DIR`, or the variable HELDOUT_DATA) laid
 
     DIR/<owner>/<name>/<configuration>/<split>-00000-of-00001.parquet     or .arrow; the hub calls
                                              the folder of a configuration "default" also "data"
-    DIR/<owner>/<name>/.cache/huggingface/   what `hf download --local-dir` notes of its revision
     DIR/<owner>/<name>/<configuration>/<split>/<class>/<image>.png        an image folder
     DIR/<owner>/<name>/<configuration>/<split>-images-idx3-ubyte.gz       and -labels-idx1-, idx
+    DIR/<owner>/<name>/.cache/huggingface/   what `hf download --local-dir` notes of its revision
 
 Without a copy the `datasets` library is asked, which keeps its own cache. That happens in the
 harness alone: a method's process is handed arrays.
@@ -217,7 +217,7 @@ def locate(source: DataSource, split: str) -> Copy:
 
 def _of_its_revision(copy: Copy) -> Copy:
     """The library may give what it has, whichever was asked for; a folder may hold anything."""
-    if copy.source.revision and copy.strange:
+    if copy.strange:
         raise DataError(
             f"{copy.files[0]}: the split {copy.split!r} is of revision {copy.strange[0]} of "
             f"{copy.source.id}, not of {copy.source.revision} as its scenarios are; "
