@@ -95,7 +95,8 @@ class RunSpec:
     def label(self) -> str:
         """How progress lines and errors call this run."""
         what = f"trial {self.trial}" if self.trial is not None else self.phase
-        return f"{self.method} on {self.suite}/{self.scenario}, {what}, seed {self.seed}"
+        how = "" if self.phase == "reproduction" else f"{self.protocol}, "
+        return f"{self.method} on {self.suite}/{self.scenario}, {how}{what}, seed {self.seed}"
 
 
 def let_through(environment: Mapping[str, str]) -> dict[str, str]:
