@@ -23,7 +23,7 @@ from harness.records import salt
 from harness.records.record import BASE, Isolation, Protocol, Record, RunSpec, Selection
 from harness.records.store import Store
 from harness.registry import description, registry
-from harness.registry.content import content_hash
+from harness.registry.content import content_hash, data_fingerprint
 
 PhaseChoice = Literal["tuning", "evaluation", "all"]
 ProtocolChoice = Protocol | Literal["both"]
@@ -266,8 +266,8 @@ def _entry(
         scenario_version=scenario.version,
         scenario_hash=content_hash(scenario),
         fingerprints={
-            "tuning": scenario.fingerprint("tuning"),
-            "evaluation": scenario.fingerprint("evaluation"),
+            "tuning": data_fingerprint(scenario, "tuning"),
+            "evaluation": data_fingerprint(scenario, "evaluation"),
         },
         higher_is_better=scenario.metric.higher_is_better,
         method=method.name,

@@ -38,7 +38,7 @@ from harness.protocol import Study, limits
 from harness.records import salt
 from harness.records.record import BASE, BASE_HASH, Record
 from harness.registry import registry
-from harness.registry.content import content_hash
+from harness.registry.content import content_hash, data_fingerprint
 
 Place = tuple[str, str]  # (suite, scenario)
 
@@ -162,11 +162,13 @@ class _Inspection:
                     for clause in rescoring.untaught(one.record, scenario)
                 ]
         try:
-            prints = {
-                side: scenario.fingerprint(side)
-                for side in sorted({one.record.spec.side for one in now})
-            }
-            old = [o for o in now if o.record.spec.data_fingerprint != prints[o.record.spec.side]]
+            print_ = functools.cache(functools.partial(data_fingerprint, scenario))
+            old = [
+                one
+                for one in now
+                if one.record.spec.data_fingerprint
+                != print_(one.record.spec.side, one.record.spec.contract)
+            ]
             self._from_predictions([o for o in now if o not in old], scenario)
         except Exception as error:  # data that is not here, a library, a suite's own code
             self._cannot(place, [one.record for one in now], _sentence(error))

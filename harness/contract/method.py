@@ -81,6 +81,11 @@ class Problem(Protocol):
         """What this run may spend."""
 
     @property
+    def exemplars(self) -> int | None:
+        """How many training samples may be kept beyond an experience, all classes together: what a
+        buffer takes its size from. None where the scenario states no such limit."""
+
+    @property
     def constraint(self) -> Constraint | None:
         """What the delivered weights must satisfy, or None."""
 
