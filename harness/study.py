@@ -110,6 +110,15 @@ class Summary:
         return sum(run.isolation != "sandbox" for result in asked for run in result.runs)
 
     @property
+    def tuned_less(self) -> int:
+        """Evaluation runs that were found, whose setting was chosen out of fewer trials than now.
+
+        The key of a run does not say how its setting was found, and a record is written once.
+        """
+        chosen = [(r.selection, run.selection) for r in self.results for run in r.evaluation]
+        return sum(bool(now and then and then.trials < now.trials) for now, then in chosen)
+
+    @property
     def unhashed(self) -> list[str]:
         """Modules that runs imported and no hash covers: they may have changed since."""
         runs = [run for result in self.results for run in result.runs]
@@ -240,6 +249,9 @@ def _entry(
         for name, text in request.fixed.items()
     }
     budget = with_budget(scenario.budget, request.budget)
+    shared = space.under(scenario.shared, facts.learning_rule)
+    for sentence in space.problems(shared, list(shared), scenario.id):
+        raise HeldoutError(sentence)
     study = Study(
         suite=scenario.suite,
         scenario=scenario.name,
@@ -266,6 +278,8 @@ def _entry(
         fixed=fixed,
         environment=variables,
         salt_sha256=salt.in_use(store.root).sha256,
+        shared=shared,
+        stated_trials=scenario.trials,
     )
     if study.fingerprints["tuning"] == study.fingerprints["evaluation"]:
         raise HeldoutError(

@@ -12,7 +12,7 @@ from leaderboard.drawing import panels, plot, workloads
 from leaderboard.pages import links, markup, page
 from leaderboard.pages.page import Badge
 from leaderboard.standings.anchors import Anchor
-from leaderboard.standings.board import BOUND, UNHASHED, VARIABLES
+from leaderboard.standings.board import BOUND, FEW_TRIALS, UNHASHED, VARIABLES
 from leaderboard.standings.overall import Cell, Overall, State, Total
 from leaderboard.standings.standings import Standings, SuiteStanding
 
@@ -253,7 +253,7 @@ def badges(total: Total) -> tuple[Badge, ...]:
         found.append(Badge("conventional", "note", "Tuned on the evaluation problem itself."))
     elif total.protocol == "untuned":
         found.append(Badge("untuned", "note", "The setting was given by hand."))
-    if total.why_unranked in ("debugging", "own budget", UNHASHED, VARIABLES):
+    if total.why_unranked in ("debugging", "own budget", UNHASHED, VARIABLES, FEW_TRIALS):
         found.append(Badge(total.why_unranked, "note", "Never ranked beside standard runs."))
     if total.own_model:
         found.append(page.OWN_MODEL_BADGE)
