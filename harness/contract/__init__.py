@@ -2,7 +2,7 @@
 
 Three parties read it. A *suite* describes a problem (`Scenario`, `Stream`). A *method* implements
 three verbs (`Method`) against two objects (`Problem`, `Experience`). The *harness* keeps what
-neither may have of the other: labels, oracles, the clock and the budget.
+neither may have of the other: labels, oracles, the clock and the budget. Every room may enter.
 """
 
 from harness.contract.judging import Audit, Constraint, Point, Trace

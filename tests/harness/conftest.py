@@ -129,19 +129,23 @@ STUDY = Study(
 )
 _SPEC_FIELDS = {field.name for field in dataclasses.fields(RunSpec)}
 _RECORD_FIELDS = {field.name for field in dataclasses.fields(Record)}
+_COST_FIELDS = {field.name for field in dataclasses.fields(Cost)}
 
 
 def _record(**changes: object) -> Record:
     of_record = {name: value for name, value in changes.items() if name in _RECORD_FIELDS}
     of_spec = {name: value for name, value in changes.items() if name in _SPEC_FIELDS}
-    assert set(changes) == of_record.keys() | of_spec.keys(), "no field of Record or RunSpec"
+    of_cost = {name: value for name, value in changes.items() if name in _COST_FIELDS}
+    known = of_record.keys() | of_spec.keys() | of_cost.keys()
+    assert set(changes) == known, "no field of Record, RunSpec or Cost"
+    of_record["cost"] = dataclasses.replace(of_record.get("cost", RECORD.cost), **of_cost)
     spec = dataclasses.replace(of_record.pop("spec", SPEC), **of_spec)
     return dataclasses.replace(RECORD, spec=spec, **of_record)
 
 
 @pytest.fixture(scope="session")
 def make_record() -> Callable[..., Record]:
-    """A plausible evaluation record; changes by the name of a field of Record or RunSpec."""
+    """A plausible evaluation record; changes by the name of a field of Record, RunSpec or Cost."""
     return _record
 
 

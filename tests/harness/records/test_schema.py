@@ -62,6 +62,7 @@ SELECTIONS = built(
     score=REALS,
     tuning_seeds=st.lists(COUNTS, max_size=2).map(tuple),
     tuning_keys=st.lists(TEXT, max_size=2).map(tuple),
+    space=maybe(st.dictionaries(TEXT, st.lists(SMALL, max_size=2), max_size=2)),
     cost=built(
         TuningCost,
         _rest=maybe(REALS),
@@ -75,6 +76,8 @@ COSTS = built(
     Cost,
     _rest=maybe(REALS),
     peak_memory_bytes=maybe(COUNTS),
+    answers=maybe(COUNTS),
+    answer_peak_memory_bytes=maybe(COUNTS),
     start_memory_bytes=maybe(COUNTS),
     samples_seen=maybe(COUNTS),
     samples_read=maybe(COUNTS),
@@ -134,6 +137,7 @@ RECORDS = st.builds(
     weights_sha256=maybe(TEXT),
     selection=maybe(SELECTIONS),
     failure=maybe(st.builds(Failure, TEXT, TEXT, TEXT)),
+    carried_bytes=st.lists(COUNTS, max_size=3).map(tuple),
     unhashed_modules=st.lists(TEXT, max_size=2).map(tuple),
 )
 
@@ -144,6 +148,9 @@ LATER = {
     "environment": {"SCALE": "0.5"},
     "salt_sha256": "5a" * 32,
     "unhashed_modules": ("helper",),
+    "answers": 500,
+    "answer_peak_memory_bytes": 9000,
+    "carried_bytes": (4096, 8192),
 }
 """What an ordinary record leaves empty."""
 
