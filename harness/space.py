@@ -91,6 +91,9 @@ class ByRule:
     sgd: Dimension  # steps in proportion to the gradient, with or without momentum
     adam: Dimension  # steps scaled for each weight: Adam, AdamW, RMSprop, Lion, signs
 
+    def __str__(self) -> str:
+        return f"{self.sgd} for SGD, {self.adam} for Adam"
+
 
 LEARNING_RULES = tuple(field.name for field in fields(ByRule))
 Shared = Mapping[str, Dimension | ByRule]
