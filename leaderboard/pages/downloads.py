@@ -16,7 +16,7 @@ from leaderboard.standings.details import Drawn
 from leaderboard.standings.standings import Row, ScenarioStanding, Standings
 
 _LISTED = ("metrics", "quality_matrix", "untrained_quality", "curve", "spent", "energy_components",
-           "unhashed_modules",
+           "unhashed_modules", "carried_bytes",
            "selection", "digest")  # fmt: skip
 """Columns that a list of runs leaves out: lists, which CSV cannot hold, and what no page shows."""
 
