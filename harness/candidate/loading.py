@@ -185,7 +185,7 @@ def describe(target: str, place: str = "") -> dict[str, Any]:
             f"{target}: learning_rule is a hyper-parameter of it; annotate it as "
             "ClassVar[str], or call the hyper-parameter otherwise"
         )
-    elif rule not in spaces.LEARNING_RULES:
+    elif not isinstance(rule, str) or rule not in spaces.LEARNING_RULES:
         errors.append(
             f"{target}: learning_rule is {str(rule)[:40]!r}; write one of "
             f"{', '.join(map(repr, spaces.LEARNING_RULES))}, by the kind of its steps"
@@ -197,7 +197,7 @@ def describe(target: str, place: str = "") -> dict[str, Any]:
         "space": spaces.to_json(space) if not errors and not problems else {},
         "requires": sorted(requires) if _is_names(requires) else [],
         "own_model": bool(getattr(method, "own_model", False)),
-        "learning_rule": rule if rule in spaces.LEARNING_RULES else "",
+        "learning_rule": rule if isinstance(rule, str) else "",
     }
 
 

@@ -71,7 +71,7 @@ def _stated(
     if scenario is None or record.spec.contract < protocol.EQUAL_CHANCES:
         return
     stated = protocol.enough_trials(scenario.trials, selection.space or {})
-    if selection.stated_trials != stated:
+    if stated is not None and (selection.stated_trials or 0) < stated:
         yield (
             f"{label}: its selection says that {selection.stated_trials} trials are stated, where "
             f"the scenario states {stated}; delete these records and tune again"

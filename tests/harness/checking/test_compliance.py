@@ -73,6 +73,11 @@ def test_a_lower_number_of_stated_trials_is_found(tuned, told):
     assert found.endswith("delete these records and tune again")
 
 
+def test_who_was_tuned_when_more_trials_were_stated_is_not_doubted(tuned):
+    _, _, judged, by_key = tuned(stated_trials=16)
+    assert doubts(judged, by_key) == []
+
+
 def test_the_stated_trials_of_a_row_that_searched_nothing_are_one(tuned):
     study, selection, judged, by_key = tuned(scores=[0.5, 0.6], space={}, defaults={"width": 3})
     assert (selection.trials, selection.stated_trials) == (1, 1)
