@@ -12,7 +12,8 @@ from harness.contract import Budget, Scalar, Scenario
 from harness.datasets import images
 from harness.declared import Declaration
 from harness.engines.facts import MethodFacts, of_method
-from harness.engines.local import Event, Job, LocalEngine, Report
+from harness.engines.job import Job
+from harness.engines.local import Event, LocalEngine, Report
 from harness.errors import DataError, HeldoutError, did_you_mean
 from harness.isolation import environment, sandbox
 from harness.metering import machine

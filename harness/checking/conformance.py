@@ -189,7 +189,13 @@ class _Trial:
                 return tried[scenario.suite]
         return next(iter(tried.values()))
 
-    def _run(self, scenario: Scenario, setting: Mapping[str, Scalar] | None = None) -> Record:
+    def _run(
+        self,
+        scenario: Scenario,
+        setting: Mapping[str, Scalar] | None = None,
+        *,
+        borders: bool = True,
+    ) -> Record:
         """One short run, always anew: into a results folder of its own."""
         self._stores += 1
         self._notify(f"running on {scenario.id}")
@@ -204,7 +210,7 @@ class _Trial:
         (entry,), _ = study.prepare(request, self._engine, Store(self._folder))
         (spec,) = protocol.plan_evaluation(entry.study, None)
         brief = self._brief.setdefault(scenario.id, _briefly(scenario))
-        job = replace(entry, scenario=brief).job(spec, None)
+        job = replace(replace(entry, scenario=brief).job(spec, None), borders=borders)
         store = Store.open(self._folder / f"results-{self._stores}")
         report = self._engine.run([job], store, lambda _: None)
         if report.errors:
@@ -232,27 +238,30 @@ class _Trial:
         yield from _speed(scenario, record)
 
     def _repeated(self, scenario: Scenario, record: Record) -> Iterator[Finding]:
-        """Law 10: the same bits once more."""
-        again = self._run(scenario)
-        differing = [
-            name
-            for name, one, other in (
-                ("predictions", record.predictions, again.predictions),
-                ("weights", record.weights_sha256, again.weights_sha256),
-                ("samples", record.cost.samples_seen, again.cost.samples_seen),
-                ("status", record.status, again.status),
-            )
-            if one != other
-        ]
-        if differing:
+        """Law 10: the same bits once more; law 11: they are, too, if one process does it all."""
+        alone = self._run(scenario, borders=False)
+        if not (differing := _differing(record, alone)):
+            yield Finding("determinism", "ok", "two runs with one seed are the same bit for bit")
+            if record.carried_bytes:
+                yield Finding("state", "ok", "all that it needs later is in its state")
+            return
+        if again := _differing(record, self._run(scenario)):
             yield Finding(
                 "determinism",
                 "problem",
-                f"two runs with one seed differ in {', '.join(differing)}; draw from problem.rng "
+                f"two runs with one seed differ in {', '.join(again)}; draw from problem.rng "
                 "only, and let neither time nor addresses nor the order of a set decide anything",
             )
-        else:
-            yield Finding("determinism", "ok", "two runs with one seed are the same bit for bit")
+            return
+        yield Finding("determinism", "ok", "two runs with one seed are the same bit for bit")
+        reason = f" ({alone.failure.reason})" if alone.failure else ""
+        yield Finding(
+            "state",
+            "problem",
+            f"it learns otherwise where one process does it all: {', '.join(differing)} "
+            f"differ{reason}; keep in `self` what it needs later, change nothing in `predict`, and "
+            "need no gradient of the experience before",
+        )
 
     def _points(self, scenario: Scenario) -> Iterator[Finding]:
         """The first settings that tuning would try."""
@@ -266,6 +275,17 @@ class _Trial:
                     f"with {given} it fails on {scenario.id}: {failure.reason}; such a trial "
                     "counts as failed: narrow the space, or mend the method",
                 )
+
+
+def _differing(one: Record, other: Record) -> list[str]:
+    """What of two runs is not the same."""
+    compared = {
+        "predictions": (one.predictions, other.predictions),
+        "weights": (one.weights_sha256, other.weights_sha256),
+        "samples": (one.cost.samples_seen, other.cost.samples_seen),
+        "status": (one.status, other.status),
+    }
+    return [name for name, (this, that) in compared.items() if this != that]
 
 
 def _briefly(scenario: Scenario) -> Scenario:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from harness.contract import Point, Scenario
 from harness.engines.facts import of_method
-from harness.engines.local import Job, LocalEngine
+from harness.engines.job import Job
+from harness.engines.local import LocalEngine
 from harness.errors import HeldoutError
 from harness.isolation import sandbox
 from harness.isolation.workfolder import WorkFolder

@@ -12,9 +12,12 @@ from harness.records.record import RunSpec
 
 
 def opened_with(
-    spec: RunSpec, exam: Exam, process: Process, *, flops: bool
+    spec: RunSpec, exam: Exam, process: Process, *, flops: bool, eager: bool = True
 ) -> tuple[dict[str, Any], list[Array]]:
-    """The message "open": facts, and the weights that the network begins with, if any."""
+    """The message "open": facts, and the weights that the network begins with, if any.
+
+    `eager`: the network is made at once, and not when the method asks for it.
+    """
     stream, constraint = exam.stream, exam.scenario.constraint
     weights = stream.initial_weights or {}
     facts = {
@@ -29,6 +32,7 @@ def opened_with(
         "model": _call(stream.model, process),
         "constraint": _call(constraint, process) if constraint else None,
         "flops": flops,
+        "eager": eager,
         "weight_names": list(weights),
         "seeds": dataclasses.asdict(exam.run_seeds),
     }

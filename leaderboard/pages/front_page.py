@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from leaderboard import formats, statistics
-from leaderboard.pages import gap_page, links, markup, suite_page
+from leaderboard.auditing.audit import NOTHING, Audit
+from leaderboard.pages import audit_page, gap_page, links, markup, suite_page
 from leaderboard.standings import overall
 from leaderboard.standings.board import RANKED_PROTOCOL
 from leaderboard.standings.gap import GapTable
@@ -51,9 +52,12 @@ class Line:
 
 
 def render(
-    standings: Standings, gaps: Sequence[GapTable] = (), newest: Entry | None = None
+    standings: Standings,
+    gaps: Sequence[GapTable] = (),
+    newest: Entry | None = None,
+    audit: Audit = NOTHING,
 ) -> dict[str, str]:
-    """File name -> HTML: the front page, a page per suite, and the gap where there is one.
+    """File name -> HTML: front page, a page per suite, audit, and the gap where there is one.
 
     `newest` is the newest entry of the changelog.
     """
@@ -68,13 +72,16 @@ def render(
             gaps=gaps,
             gap_page=links.GAP,
             newest=newest,
-        )
+            audit=audit,
+        ),
+        links.AUDIT: audit_page.render(audit),
     }
     if gaps:
         pages[links.GAP] = gap_page.render(gaps)
     for line in lines:
         name = links.suite(line.standing.suite.name)
-        pages[name] = suite_page.render(standings, line.standing, line.overall)
+        found = audit.of(line.standing.suite.name)
+        pages[name] = suite_page.render(standings, line.standing, line.overall, found)
     links.distinct(pages)
     return pages
 

@@ -7,10 +7,11 @@ and Jinja's escaping, never as markup.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from leaderboard import formats, statistics
+from leaderboard.auditing.evidence import is_standard
 from leaderboard.drawing import plot, reach
 from leaderboard.pages import links
 from leaderboard.standings.board import FEW_TRIALS, RANKED_PROTOCOL, UNHASHED, VARIABLES, Entry
@@ -24,8 +25,10 @@ class Badge:
     text: str
     kind: str  # "note" or "alert"
     title: str  # one sentence
+    link: str = ""  # where more of it stands
 
 
+NO_MARKS: Mapping[str, Badge] = {}
 OWN_MODEL_BADGE = Badge(
     "own model", "note", "Trains a network of its own in place of the scenario's."
 )
@@ -123,13 +126,16 @@ def _tests(ranked: Sequence[ScenarioStanding]) -> str:
     )
 
 
-def table(standing: ScenarioStanding) -> Table:
-    """A scenario's standing with its axis, digits and words."""
+def table(standing: ScenarioStanding, marks: Mapping[str, Badge] = NO_MARKS) -> Table:
+    """A scenario's standing with its axis, digits and words; `marks` are further badges of rows.
+
+    They are by method, and stand at its row that may be ranked or bound.
+    """
     shown = [row for row in standing.rows if row.score]
     axis = plot.axis(shown)
     groups = [
-        Group("", _lines(standing.ranked, axis)),
-        Group("Listed, not ranked", _lines(standing.unranked, axis)),
+        Group("", _lines(standing.ranked, axis, marks)),
+        Group("Listed, not ranked", _lines(standing.unranked, axis, marks)),
         Group("Not run", _lines(standing.missing, axis)),
         Group("Not applicable", _lines(standing.not_applicable, axis)),
     ]
@@ -147,8 +153,19 @@ def table(standing: ScenarioStanding) -> Table:
     )
 
 
-def _lines(rows: Iterable[Row], axis: plot.Axis | None) -> tuple[Line, ...]:
-    return tuple(Line(row, badges(row), plot.marks(row, axis) if axis else None) for row in rows)
+def _lines(
+    rows: Iterable[Row], axis: plot.Axis | None, marks: Mapping[str, Badge] = NO_MARKS
+) -> tuple[Line, ...]:
+    return tuple(
+        Line(row, badges(row) + marked(row, marks), plot.marks(row, axis) if axis else None)
+        for row in rows
+    )
+
+
+def marked(row: Row, marks: Mapping[str, Badge]) -> tuple[Badge, ...]:
+    """The mark of a row, if it stands under the rules that rank."""
+    mark = marks.get(row.method) if is_standard(row.entry) else None
+    return (mark,) if mark else ()
 
 
 def busy(rows: Iterable[Row]) -> str:

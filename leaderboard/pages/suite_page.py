@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from leaderboard import formats, statistics
+from leaderboard.auditing.audit import SuiteAudit
 from leaderboard.drawing import panels, plot, workloads
-from leaderboard.pages import links, markup, page
+from leaderboard.pages import audit_page, links, markup, page
 from leaderboard.pages.page import Badge
 from leaderboard.standings.anchors import Anchor
-from leaderboard.standings.board import BOUND, FEW_TRIALS, UNHASHED, VARIABLES
+from leaderboard.standings.board import BOUND, FEW_TRIALS, RANKED_PROTOCOL, UNHASHED, VARIABLES
 from leaderboard.standings.overall import Cell, Overall, State, Total
 from leaderboard.standings.standings import Standings, SuiteStanding
 
@@ -76,20 +77,30 @@ class Table:
     middle: bool  # whether any line has an interquartile mean
 
 
-def render(standings: Standings, standing: SuiteStanding, overall: Overall) -> str:
-    """The page of one suite."""
+def render(
+    standings: Standings,
+    standing: SuiteStanding,
+    overall: Overall,
+    audit: SuiteAudit | None = None,
+) -> str:
+    """The page of one suite; its rows carry the marks of its audit."""
+    audit = audit or SuiteAudit(standing.suite.name)
     return (
         markup.environment()
         .get_template("suite.html.j2")
         .render(
             standing=standing,
             overall=overall,
-            total=table(overall),
+            total=table(overall, audit_page.marks(audit)),
+            audit=audit,
             notices=notices(standing, overall),
             damaged=standings.damaged,
             sentence=sentence(standing, overall),
             explanation=explanation(overall),
-            tables=[page.table(scenario) for scenario in standing.scenarios],
+            tables=[
+                page.table(one, audit_page.marks(audit, one.scenario.name))
+                for one in standing.scenarios
+            ],
             example=next(filter(None, map(page.example, standing.scenarios)), None),
             judged=judged,
             busy=page.busy(row for one in standing.scenarios for row in one.rows),
@@ -198,7 +209,7 @@ def _freeze(place: str, reference: str, *further: str) -> str:
     return f"bench leaderboard freeze {shlex.join(map(formats.name, words))}"
 
 
-def table(overall: Overall) -> Table | None:
+def table(overall: Overall, marks: Mapping[str, Badge] = page.NO_MARKS) -> Table | None:
     """The suite's table, or None where nothing is frozen to measure scores by."""
     if not overall.anchors:
         return None
@@ -207,10 +218,10 @@ def table(overall: Overall) -> Table | None:
     values = [c.score for t in shown for c in t.cells if c.score is not None]
     axis = plot.spanning([0.0, *values], [t.score for t in shown if t.score]) if shown else None
     groups = [
-        Group(_over(division.scenarios), True, _lines(division.totals, axis))
+        Group(_over(division.scenarios), True, _lines(division.totals, axis, marks))
         for division in overall.divisions
     ]
-    groups.append(Group("Listed, not ranked", False, _lines(overall.unranked, axis)))
+    groups.append(Group("Listed, not ranked", False, _lines(overall.unranked, axis, marks)))
     return Table(
         tuple(group for group in groups if group.lines),
         axis,
@@ -225,8 +236,17 @@ def _over(scenarios: Sequence[str]) -> str:
     return f"Ranked over {formats.quantity(len(scenarios), 'scenario')}: {names}"
 
 
-def _lines(totals: Sequence[Total], axis: plot.Axis | None) -> tuple[Line, ...]:
-    return tuple(Line(total, badges(total), _marks(total, axis)) for total in totals)
+def _lines(
+    totals: Sequence[Total], axis: plot.Axis | None, marks: Mapping[str, Badge]
+) -> tuple[Line, ...]:
+    return tuple(
+        Line(total, badges(total) + _marked(total, marks), _marks(total, axis)) for total in totals
+    )
+
+
+def _marked(total: Total, marks: Mapping[str, Badge]) -> tuple[Badge, ...]:
+    mark = marks.get(total.method) if total.protocol == RANKED_PROTOCOL else None
+    return (mark,) if mark and total.scenarios else ()
 
 
 def _marks(total: Total, axis: plot.Axis | None) -> plot.Marks | None:

@@ -15,6 +15,7 @@ from harness.records import atomic
 from harness.records.reading import failure_logs, read_table
 from harness.records.store import Damage
 from harness.registry import description
+from leaderboard.auditing import audit, items
 from leaderboard.pages import about, downloads, front_page, links, scenario_page
 from leaderboard.pages.method_page import Methods
 from leaderboard.standings import anchors, board, details, gap, history, standings
@@ -80,7 +81,8 @@ def site(results: Path, previous: bytes | None) -> tuple[dict[str, bytes], Built
     found = details.read(table, standings.current_keys(standing))
     drawn = details.of_rows(standing, found)
     past = history.after(previous, standing)
-    pages = front_page.render(standing, gap.tables(standing), past.entries[0])
+    judged = audit.of_board(standing, table, descriptions, items.read(results, standing))
+    pages = front_page.render(standing, gap.tables(standing), past.entries[0], judged)
     pages |= scenario_page.render(standing, found, drawn) | methods.render(descriptions, logs)
     pages |= about.render(standing, past, methods.cited(descriptions))
     files = {name: text.encode() for name, text in pages.items()}

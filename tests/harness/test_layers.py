@@ -63,9 +63,10 @@ LEADERBOARD = {
     "spreadsheet": "",
     "statistics": "",
     "standings": "formats statistics",
+    "auditing": "formats statistics standings",
     "drawing": "formats statistics standings",
-    "pages": "formats spreadsheet statistics standings drawing",
-    "publishing": "spreadsheet statistics standings pages",
+    "pages": "formats spreadsheet statistics standings auditing drawing",
+    "publishing": "spreadsheet statistics standings auditing pages",
 }
 # what a package may enter of the others
 CONTRACT = ("contract", "space", "errors", "fingerprint", "formats")
@@ -88,6 +89,8 @@ LOADS_TORCH = {
     "harness/candidate/candidate.py",
     "harness/candidate/experience.py",
     "harness/candidate/flops.py",
+    "harness/candidate/problem.py",
+    "harness/candidate/state.py",
     "harness/candidate/tensors.py",
     "harness/formats.py",
 }

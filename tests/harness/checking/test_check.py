@@ -38,7 +38,7 @@ def test_the_method_of_the_readme_has_no_problem(findings):
     assert problems(found) == []
     passed = {finding.check for finding in found if finding.verdict == "ok"}
     assert passed == {
-        "paper header", "hyper-parameters", "import", "space", "run", "determinism",
+        "paper header", "hyper-parameters", "import", "space", "run", "determinism", "state",
     }  # fmt: skip
     assert all("not tried: time is up" in hint for hint in problems(found, "hint"))
 
@@ -73,6 +73,18 @@ WRONG = {
         "import time; torch.manual_seed(time.time_ns()); self.model = problem.model()\n"
         "        for p in self.model.parameters(): p.data += 0.1 * torch.randn(p.shape)"),
         ["determinism: two runs with one seed differ in", "weights"]),
+    "keeps in a class what it needs later": (lambda s: s.replace(
+        "self.model = problem.model()",
+        "self.model = problem.model(); type(self).calls = 0").replace(
+        "    def learn(self, experience):\n",
+        "    def learn(self, experience):\n"
+        "        type(self).calls = getattr(type(self), 'calls', 0) + 1\n"
+        "        for p in self.model.parameters(): p.data *= 1 + type(self).calls\n"),
+        ["state: it learns otherwise where one process does it all", "keep in `self`"]),
+    "keeps what cannot be carried": (lambda s: s.replace(
+        "self.model = problem.model()",
+        "self.model = problem.model(); self.loss = lambda y: y"),
+        ["run: fails on", "self.loss cannot be carried from one experience to the next"]),
     "breaks where tuning looks": (lambda s: s.replace(
         "        self.model = problem.model()",
         "        assert self.lr == 0.1\n        self.model = problem.model()"),

@@ -61,7 +61,7 @@ def cells(html, method):
 
 def test_a_page_per_suite_and_an_index():
     pages = render(SOME)
-    assert sorted(pages) == ["index.html", "shapes.html", "sounds.html"]
+    assert sorted(pages) == ["audit.html", "index.html", "shapes.html", "sounds.html"]
     for html in pages.values():
         check(html)
     assert 'href="shapes.html"' in pages["index.html"]

@@ -86,7 +86,7 @@ def pages(found):
 
 def test_the_page_is_there_where_there_is_a_gap_and_only_there():
     html = pages(records())
-    assert set(html) == {"index.html", "gap.html", "shapes.html"}
+    assert set(html) == {"index.html", "gap.html", "shapes.html", "audit.html"}
     assert 'href="gap.html"' in html["index.html"]
     assert "+0.200" in html["gap.html"]
     assert "1 pair of methods stand" in html["gap.html"]
@@ -96,7 +96,7 @@ def test_the_page_is_there_where_there_is_a_gap_and_only_there():
 
 def test_a_suite_called_gap_keeps_a_page_of_its_own():
     html = pages(records(suite="gap"))
-    assert len(html) == 3
+    assert len(html) == 4
     assert "The gap – Heldout" in html["gap.html"]
 
 
