@@ -70,11 +70,20 @@ class Study:
     @property
     def label(self) -> str:
         """How errors call this study."""
-        return f"{self.method} on {self.suite}/{self.scenario}"
+        return f"{self.method} on {self.suite}/{self.scenario}, {self.protocol}"
 
 
 class IncompleteError(HeldoutError):
     """Evaluation was asked for without a finished tuning phase."""
+
+
+PROTOCOLS: Mapping[str, tuple[Protocol, ...]] = {
+    "heldout": ("heldout",),
+    "conventional": ("conventional",),
+    "untuned": ("untuned",),
+    "both": ("heldout", "conventional"),
+}
+"""By what is asked for: the protocols of the studies that a method has on each scenario."""
 
 
 def searched(study: Study) -> dict[str, space.Dimension]:

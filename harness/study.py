@@ -25,6 +25,7 @@ from harness.registry import description, registry
 from harness.registry.content import content_hash
 
 PhaseChoice = Literal["tuning", "evaluation", "all"]
+ProtocolChoice = Protocol | Literal["both"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Request:
     methods: tuple[str, ...]
     tier: str = "core"
     phase: PhaseChoice = "all"
-    protocol: Protocol = "heldout"
+    protocol: ProtocolChoice = "heldout"
     fixed: Mapping[str, str] = field(default_factory=dict)  # --set, as text
     seeds: int | None = None  # None: the scenario's own number
     trials: int | None = None
@@ -55,6 +56,11 @@ class Entry:
     target: str
     budget_standard: bool
     declaration: Declaration
+
+    def under(self, name: Protocol) -> Entry:
+        """The same under a protocol; a setting given by hand leaves it nothing to choose."""
+        name = "untuned" if self.study.fixed else name
+        return dataclasses.replace(self, study=dataclasses.replace(self.study, protocol=name))
 
     def job(self, spec: RunSpec, selection: Selection | None) -> Job:
         """The engine's view of one run."""
@@ -211,7 +217,8 @@ def prepare(
             try:
                 for source in scenario.sources:  # both sides', before the first run is paid for
                     images.examine(source)
-                entries.append(_entry(request, scenario, method, facts, variables, store))
+                entry = _entry(request, scenario, method, facts, variables, store)
+                entries += [entry.under(name) for name in protocol.PROTOCOLS[request.protocol]]
             except DataError as error:
                 if request.place == scenario.id:
                     raise
@@ -272,7 +279,7 @@ def _entry(
         device=request.device,
         libraries=machine.libraries(),
         isolation=request.isolation or sandbox.strongest(),
-        protocol="untuned" if fixed else request.protocol,
+        protocol="untuned",  # until `Entry.under` says which
         trials=scenario.trials if request.trials is None else request.trials,
         tuning_seeds=scenario.tuning_seeds,
         seeds=scenario.seeds if request.seeds is None else request.seeds,
@@ -375,8 +382,11 @@ def check(request: Request) -> None:
     environment.chosen(request.env)
     if request.fixed and request.phase == "tuning":
         raise HeldoutError("--set gives the setting by hand, so there is no tuning phase to run")
-    if request.fixed and request.protocol == "conventional":
-        raise HeldoutError("--set and --protocol conventional exclude each other; drop one")
+    if request.protocol not in protocol.PROTOCOLS:
+        hint = did_you_mean(request.protocol, protocol.PROTOCOLS)
+        raise HeldoutError(f"--protocol {request.protocol}: no such protocol{hint}")
+    if request.fixed and "conventional" in protocol.PROTOCOLS[request.protocol]:
+        raise HeldoutError(f"--set and --protocol {request.protocol} exclude each other; drop one")
 
 
 def _select(

@@ -102,6 +102,7 @@ class Candidate:
         facts = message.data
         self._sheets = {}
         torch.set_num_threads(facts["threads"])
+        flushes = torch.set_flush_denormal(facts["flush_denormals"])
         if facts["device"] != "cpu":  # on a CPU it changes nothing but the speed
             torch.use_deterministic_algorithms(True, warn_only=True)
         weights = dict(zip(facts["weight_names"], message.arrays, strict=True))
@@ -112,7 +113,7 @@ class Candidate:
             _ = self._problem.network  # off the clock of the run
         self._facts = facts
         self._flops = FlopCount() if facts["flops"] else None
-        self._channel.send("opened")
+        self._channel.send("opened", {"flushes": flushes})
 
     def _untrained(self, message: Message) -> None:
         """Judge the network as it is before training; no method ever comes to this process."""

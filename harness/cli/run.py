@@ -51,10 +51,11 @@ from harness.cli import OK, SOME_FAILED, options, terminal
 )
 @click.option(
     "--protocol",
-    type=click.Choice(["heldout", "conventional"]),
+    type=click.Choice(["heldout", "conventional", "both"]),
     default="heldout",
     show_default=True,
-    help="conventional tunes on the evaluation problem, marked so.",
+    help="conventional tunes on the evaluation problem, marked so; both does each, which shows "
+    "the gap between them.",
 )
 @click.option(
     "--isolation",
@@ -117,6 +118,7 @@ def command(
       bench run continual er
       bench run continual/split-digits-class er finetune --jobs 2
       bench run continual my.py:Mine --seeds 10
+      bench run sparse set rigl --protocol both
     """
     from harness import study
     from harness.cli.progress import Progress

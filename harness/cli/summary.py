@@ -157,7 +157,7 @@ def print_summary(summary: Summary, results: Path) -> None:
                 f"(trial {result.selection.trial}, {result.selection.score:.4g})"
             )
         if result.error:
-            terminal.say(f"{result.study.label}: {result.error}", err=True)
+            terminal.say(result.error, err=True)
     for skipped in summary.not_applicable:
         terminal.say(f"{skipped.method} on {skipped.scenario}: {skipped.verdict}, {skipped.reason}")
     for record in _failures(summary):

@@ -29,6 +29,10 @@ class Method(Protocol):
     `requires`: frozenset of what a scenario must offer (`Scenario.offers`), e.g. {"labels"}, else
         the method is not applicable; what is offered and not declared, it is not handed;
     `own_model`: True where it brings its own network instead of `problem.model()`.
+
+    What it needs later it keeps in attributes that pickle can write. At the end of an experience,
+    and wherever it is judged, they are taken up by another process of the same code: globals,
+    closures, files and gradients are gone there, the problem and its generator are as they were.
     """
 
     def start(self, problem: Problem) -> None:
@@ -40,7 +44,8 @@ class Method(Protocol):
     def predict(self, inputs: Tensor) -> Tensor:
         """Answer test inputs (N, ...) with outputs (N, ...), never having seen a label.
 
-        Where the task is not told, those of all tasks come mixed: look at each by itself.
+        In a process that ends then: what it changes changes nothing for learning. Where the task is
+        not told, those of all tasks come mixed: look at each by itself.
         A method may declare a second parameter `task`: the position in the stream (int) that the
         inputs belong to where the scenario reveals it, else None. Not called where the scenario
         asks for weights; there `self.model` is the deliverable, and `self.encoded` (a mapping of

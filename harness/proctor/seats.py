@@ -16,7 +16,7 @@ from harness.metering.meter import Stopwatch, memory_available, resident_bytes
 from harness.proctor import overruns
 from harness.proctor.conversation import LOG_BYTES, Conversation, Process
 from harness.proctor.exam import Exam
-from harness.proctor.opening import opened_with
+from harness.proctor.opening import opened
 from harness.proctor.progress import Border, Progress
 from harness.records.record import RunSpec
 
@@ -73,8 +73,7 @@ class Seats:
 
     def begin(self, talk: Conversation, watch: Stopwatch) -> None:
         """The first learner opens its problem and starts, on the clock from its import on."""
-        opening = opened_with(self._spec, self._exam, talk.process, flops=self._count_flops)
-        talk.ask("open", *opening, kind="opened")
+        opened(talk, self._spec, self._exam, flops=self._count_flops)
         self._progress.start_memory_bytes = resident_bytes(talk.process.pid)
         talk.doing = "importing the method"
         place = talk.process.target(self._target)
@@ -92,9 +91,7 @@ class Seats:
         `seconds` have been spent on learning. `watch` follows the process.
         """
         talk.doing = "taking up the state again"
-        process, flops = talk.process, self._count_flops
-        opening = opened_with(self._spec, self._exam, process, flops=flops, eager=False)
-        talk.ask("open", *opening, kind="opened")
+        opened(talk, self._spec, self._exam, flops=self._count_flops, eager=False)
         counts = self._progress.counts or Counts()
         spent = {
             "samples": [counts.samples_seen, counts.samples_read],
@@ -102,7 +99,7 @@ class Seats:
             "train_seconds": seconds,
             "train_flops": (counts.train_flops or 0) - counts.spent.get("uncounted_flops", 0),
         }
-        asked = {"target": process.target(self._target), "spent": spent}
+        asked = {"target": talk.process.target(self._target), "spent": spent}
         talk.ask("resume", asked, [border.state, border.randomness], kind="resumed")
         overruns.of_resuming(watch, self._progress.import_cpu_seconds, border.state.nbytes)
 

@@ -9,7 +9,7 @@ from harness.candidate.channel import ChannelError
 from harness.errors import HeldoutError, RunFailure
 from harness.proctor.conversation import Conversation, KilledFailure, Process
 from harness.proctor.exam import Exam, checked
-from harness.proctor.opening import opened_with
+from harness.proctor.opening import opened
 from harness.records.record import RunSpec
 
 LIMIT_SECONDS = 600.0  # for all tests
@@ -24,7 +24,7 @@ def judged(spec: RunSpec, exam: Exam, process: Process) -> tuple[float, ...]:
     talk = Conversation(process, LIMIT_SECONDS)
     talk.doing = "predicting before training"
     try:
-        talk.ask("open", *opened_with(spec, exam, process, flops=False), kind="opened")
+        opened(talk, spec, exam)
         return tuple(_quality(exam, j, process, talk) for j in range(len(exam.stream.tests)))
     except KilledFailure as error:
         talk.dismiss()

@@ -26,6 +26,7 @@ SET_BY_HARNESS: Mapping[str, str] = {
     "HF_HUB_OFFLINE": "1",
     "LANG": "C.UTF-8",  # how texts sort, and times read, is the same everywhere
     "TZ": "UTC",
+    "HELDOUT_DENORMALS": "flushed to zero",  # to say so: `proctor.opening` is where it is asked for
 }
 """Environment variables of every method's process, beside those that say how many threads it has.
 In the key from contract version 2 on."""
@@ -95,7 +96,8 @@ class RunSpec:
     def label(self) -> str:
         """How progress lines and errors call this run."""
         what = f"trial {self.trial}" if self.trial is not None else self.phase
-        return f"{self.method} on {self.suite}/{self.scenario}, {what}, seed {self.seed}"
+        how = "" if self.phase == "reproduction" else f"{self.protocol}, "
+        return f"{self.method} on {self.suite}/{self.scenario}, {how}{what}, seed {self.seed}"
 
 
 def let_through(environment: Mapping[str, str]) -> dict[str, str]:

@@ -10,10 +10,10 @@ from leaderboard.auditing.audit import NOTHING, Audit
 from leaderboard.pages import audit_page, gap_page, links, markup, suite_page
 from leaderboard.standings import overall
 from leaderboard.standings.board import RANKED_PROTOCOL
-from leaderboard.standings.gap import GapTable
 from leaderboard.standings.history import Entry
 from leaderboard.standings.overall import Overall
 from leaderboard.standings.standings import Standings, SuiteStanding
+from leaderboard.standings.suite_gap import SuiteGap
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +53,11 @@ class Line:
 
 def render(
     standings: Standings,
-    gaps: Sequence[GapTable] = (),
+    gaps: Sequence[SuiteGap] = (),
     newest: Entry | None = None,
     audit: Audit = NOTHING,
 ) -> dict[str, str]:
-    """File name -> HTML: front page, a page per suite, audit, and the gap where there is one.
+    """File name -> HTML: the front page, a page per suite, the audit, and the gap of the suites.
 
     `newest` is the newest entry of the changelog.
     """

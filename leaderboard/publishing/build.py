@@ -18,7 +18,7 @@ from harness.registry import description
 from leaderboard.auditing import audit, items
 from leaderboard.pages import about, downloads, front_page, links, scenario_page
 from leaderboard.pages.method_page import Methods
-from leaderboard.standings import anchors, board, details, gap, history, standings
+from leaderboard.standings import anchors, board, details, history, standings, suite_gap
 
 MARKER = ".heldout-site"
 """Says that a folder is a site of ours; its lines name the files we wrote into it."""
@@ -82,7 +82,8 @@ def site(results: Path, previous: bytes | None) -> tuple[dict[str, bytes], Built
     drawn = details.of_rows(standing, found)
     past = history.after(previous, standing)
     judged = audit.of_board(standing, table, descriptions, items.read(results, standing))
-    pages = front_page.render(standing, gap.tables(standing), past.entries[0], judged)
+    gaps = suite_gap.of_standings(standing, table)
+    pages = front_page.render(standing, gaps, past.entries[0], judged)
     pages |= scenario_page.render(standing, found, drawn) | methods.render(descriptions, logs)
     pages |= about.render(standing, past, methods.cited(descriptions))
     files = {name: text.encode() for name, text in pages.items()}

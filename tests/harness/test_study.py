@@ -137,7 +137,7 @@ def test_law_2_trials_by_a_range_of_before_are_found(tuned, store, engine, monke
 
 
 def test_law_2_a_default_outside_what_is_shared_is_refused_before_the_first_run(tuned, store):
-    with pytest.raises(HeldoutError, match=r"on toy-codes/numbers: the default of lr, 0\.5, lies"):
+    with pytest.raises(HeldoutError, match=r"toy-codes/numbers, heldout: the default of lr, 0\.5"):
         tuned(adam=0.5)
     assert not [*store.root.rglob("*.parquet")]
 
