@@ -89,10 +89,11 @@ PROTOCOLS: Mapping[str, tuple[Protocol, ...]] = {
 def searched(study: Study) -> dict[str, space.Dimension]:
     """What tuning searches: what the scenario shares, in place of a method's own range for it.
 
-    Raises HeldoutError where the method cannot search that.
+    Raises HeldoutError where that is no space, or the method cannot search it.
     """
     shared = study.shared if study.contract >= EQUAL_CHANCES else {}
-    for sentence in space.misfits(shared, study.defaults, study.label):
+    wrong = space.problems(shared, list(shared), f"{study.suite}/{study.scenario}")
+    for sentence in wrong or space.misfits(shared, study.defaults, study.label):
         raise HeldoutError(sentence)
     found = space.searched(study.space, shared, study.defaults)
     return {name: d for name, d in found.items() if name not in study.fixed}

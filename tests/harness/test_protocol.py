@@ -372,6 +372,14 @@ def test_law_2_a_default_outside_the_shared_range_is_refused_before_any_run(late
     assert len(protocol.plan_evaluation(untuned, None)) == 3, "nothing is searched there"
 
 
+@pytest.mark.parametrize(
+    ("dimension", "words"), [((1e-3, 1.0), "no dimension"), (LogUniform(1, 1e-3), "low > high")]
+)
+def test_what_is_no_dimension_is_shared_by_nobody(later, dimension, words):
+    with pytest.raises(HeldoutError, match=rf"^shapes/squares-in-order: .*'lr'.*{words}"):
+        protocol.plan_tuning(later(shared={"lr": dimension}))
+
+
 def test_law_2_a_selection_says_what_was_searched_and_how_many_trials_are_stated(later, finish):
     study = later(stated_trials=16)
     selection = protocol.select(study, finish(study, range(8)))

@@ -1,7 +1,6 @@
 """A request's methods: each once, and never two under one name. What they share in tuning."""
 
 import dataclasses
-import re
 
 import pytest
 
@@ -140,17 +139,6 @@ def test_law_2_a_default_outside_what_is_shared_is_refused_before_the_first_run(
     with pytest.raises(HeldoutError, match=r"toy-codes/numbers, heldout: the default of lr, 0\.5"):
         tuned(adam=0.5)
     assert not [*store.root.rglob("*.parquet")]
-
-
-def test_a_scenario_that_shares_what_is_no_dimension_is_refused(toy, engine, store, monkeypatch):
-    for shared, words in (
-        ({"lr": (1e-3, 1.0)}, "is no dimension"),
-        ({"lr": LogUniform(1.0, 1e-3)}, "has low > high"),
-    ):
-        restate(monkeypatch, shared=shared)
-        words = re.escape("toy-codes/numbers: space['lr'] ") + words
-        with pytest.raises(HeldoutError, match=words):
-            study.prepare(study.Request("toy-codes/numbers", ("er",)), engine, store)
 
 
 def test_found_runs_whose_setting_was_chosen_out_of_fewer_trials_are_counted(
