@@ -20,7 +20,7 @@ from harness.registry.registry import MethodEntry
 
 METHOD = MethodEntry(BASE, None, "", Path(), "the network before training, judged as it is")
 """In place of where a method is."""
-FACTS = MethodFacts(BASE_HASH, {}, {}, (), own_model=False)
+FACTS = MethodFacts(BASE_HASH, {}, {}, (), own_model=False, learning_rule="sgd")
 """In place of what a method declares."""
 
 

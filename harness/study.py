@@ -118,6 +118,12 @@ class Summary:
         return sum(run.isolation != "sandbox" for result in asked for run in result.runs)
 
     @property
+    def tuned_less(self) -> int:
+        """Evaluation runs that were found, their setting chosen out of fewer trials than now."""
+        chosen = [(r.selection, run.selection) for r in self.results for run in r.evaluation]
+        return sum(bool(now and then and then.trials < now.trials) for now, then in chosen)
+
+    @property
     def unhashed(self) -> list[str]:
         """Modules that runs imported and no hash covers: they may have changed since."""
         runs = [run for result in self.results for run in result.runs]
@@ -286,6 +292,8 @@ def _entry(
         fixed=fixed,
         environment=variables,
         salt_sha256=salt.in_use(store.root).sha256,
+        shared=space.under(scenario.shared, facts.learning_rule),
+        stated_trials=scenario.trials,
     )
     if study.fingerprints["tuning"] == study.fingerprints["evaluation"]:
         raise HeldoutError(

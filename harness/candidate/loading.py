@@ -179,6 +179,17 @@ def describe(target: str, place: str = "") -> dict[str, Any]:
         errors.append(
             f'{target}: requires is {str(requires)[:40]!r}; write a set of names: {{"labels"}}'
         )
+    rule = getattr(method, "learning_rule", spaces.LEARNING_RULES[0])
+    if "learning_rule" in fields:
+        errors.append(
+            f"{target}: learning_rule is a hyper-parameter of it; annotate it as "
+            "ClassVar[str], or call the hyper-parameter otherwise"
+        )
+    elif not isinstance(rule, str) or rule not in spaces.LEARNING_RULES:
+        errors.append(
+            f"{target}: learning_rule is {str(rule)[:40]!r}; write one of "
+            f"{', '.join(map(repr, spaces.LEARNING_RULES))}, by the kind of its steps"
+        )
     problems = spaces.problems(space, list(fields), target) if not errors else []
     return {
         "errors": errors + problems,
@@ -186,6 +197,7 @@ def describe(target: str, place: str = "") -> dict[str, Any]:
         "space": spaces.to_json(space) if not errors and not problems else {},
         "requires": sorted(requires) if _is_names(requires) else [],
         "own_model": bool(getattr(method, "own_model", False)),
+        "learning_rule": rule if isinstance(rule, str) else "",
     }
 
 
@@ -197,6 +209,7 @@ def check_description(told: Mapping[str, Any]) -> None:
         try:
             spaces.from_json(told["space"])
             sound = _is_names(told["requires"]) and isinstance(told["own_model"], bool)
+            sound = sound and told["learning_rule"] in spaces.LEARNING_RULES
             values = [(kind, value) for kind, value in fields.values()]
             sound = sound and all(type(value).__name__ == kind for kind, value in values)
         except (LookupError, TypeError, ValueError, AttributeError, HeldoutError):

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness import protocol, space, study
-from harness.contract import Scalar, Scenario
+from harness.contract import CONTRACT_VERSION, Scalar, Scenario
 from harness.engines.facts import MethodFacts, of_method
 from harness.engines.local import LocalEngine
 from harness.errors import HeldoutError
@@ -22,7 +22,6 @@ from harness.records.store import Store
 from harness.registry import legibility, registry
 from harness.registry.legibility import Finding
 from harness.registry.registry import MethodEntry
-from harness.space import Choice, Dimension
 
 SHORT = {"epochs": "1", "steps": "20"}  # per experience, whichever is reached first
 PATIENCE_SECONDS = 25.0  # after which no further scenario is begun
@@ -76,11 +75,11 @@ def _space(facts: MethodFacts) -> Iterator[Finding]:
         yield Finding(
             "space",
             "hint",
-            "it declares no space, so tuning has nothing to choose; name what should be searched: "
-            'space = {"lr": LogUniform(1e-3, 1.0)}',
+            "it declares no space, so tuning has nothing to choose but what scenarios search for "
+            'all; name what else should be searched: space = {"lr": LogUniform(1e-3, 1.0)}',
         )
         return
-    outside = [n for n, d in dimensions.items() if not _holds(d, defaults[n])]
+    outside = [n for n, d in dimensions.items() if not space.holds(d, defaults[n])]
     for name in outside:
         yield Finding(
             "space",
@@ -92,14 +91,34 @@ def _space(facts: MethodFacts) -> Iterator[Finding]:
         yield Finding("space", "ok", f"searches {', '.join(sorted(dimensions))}")
 
 
-def _holds(dimension: Dimension, value: Scalar) -> bool:
-    if isinstance(dimension, Choice):
-        return value in dimension.options
-    return (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and dimension.low <= value <= dimension.high
-    )
+def shared(
+    scenarios: Sequence[Scenario], facts: MethodFacts, contract: int = CONTRACT_VERSION
+) -> Iterator[Finding]:
+    """Whether a method can search what scenarios of a suite state for all, and what that means."""
+    found: dict[str, Finding] = {}
+    for scenario in scenarios if contract >= protocol.EQUAL_CHANCES else ():
+        stated = space.under(scenario.shared, facts.learning_rule)
+        wrong = list(space.misfits(stated, facts.defaults, scenario.suite))
+        found |= {sentence: Finding("space", "problem", sentence) for sentence in wrong}
+        for name in sorted(set(stated) & set(facts.defaults)) if not wrong else ():
+            own = " in place of its own range" if name in facts.dimensions else ""
+            text = f"{scenario.suite}: {name} is searched over {stated[name]}, as by all{own}"
+            found[text] = Finding("space", "ok", text)
+    yield from found.values()
+
+
+def tried(
+    scenario: Scenario, facts: MethodFacts, contract: int = CONTRACT_VERSION
+) -> list[dict[str, Scalar]]:
+    """The first points that tuning would try, none where the method cannot search them."""
+    dimensions = facts.dimensions
+    if contract < protocol.EQUAL_CHANCES:
+        return space.points(dimensions, POINTS, STUDY_SEED) if dimensions else []
+    stated = space.under(scenario.shared, facts.learning_rule)
+    if any(space.misfits(stated, facts.defaults, scenario.suite)):
+        return []
+    dimensions = space.searched(dimensions, stated, facts.defaults)
+    return space.tried(dimensions, stated, 1 + POINTS, STUDY_SEED)[1:]
 
 
 class _Trial:
@@ -137,6 +156,7 @@ class _Trial:
             yield Finding("run", "problem", f"it needs {needs}; no {who} offers that")
             return
         first, record = self._first(scenarios, suite)
+        yield from shared([s for s in scenarios if s.suite == first.suite], self._facts)
         yield from self._judged(first, record)
         if record.status == "ok":
             yield from self._repeated(first, record)
@@ -245,10 +265,7 @@ class _Trial:
 
     def _points(self, scenario: Scenario) -> Iterator[Finding]:
         """The first settings that tuning would try."""
-        dimensions = self._facts.dimensions
-        if not dimensions:
-            return
-        for setting in space.points(dimensions, POINTS, STUDY_SEED):
+        for setting in tried(scenario, self._facts):
             failure = self._run(scenario, setting).failure
             if failure is not None:
                 given = ", ".join(f"{name}={value}" for name, value in setting.items())

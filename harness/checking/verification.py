@@ -39,6 +39,7 @@ from harness.records import salt
 from harness.records.record import BASE, BASE_HASH, Record
 from harness.registry import registry
 from harness.registry.content import content_hash, data_fingerprint
+from harness.space import under
 
 Place = tuple[str, str]  # (suite, scenario)
 
@@ -348,6 +349,7 @@ class _Inspection:
             libraries=spec.libraries, isolation=spec.isolation, protocol=spec.protocol,
             trials=selection.trials, tuning_seeds=len(selection.tuning_seeds),
             seeds=len(group), fixed={}, contract=spec.contract, salt_sha256=spec.salt_sha256,
+            shared=under(scenario.shared, facts.learning_rule), stated_trials=scenario.trials,
         )  # fmt: skip
         if compliance.unlike_the_rule(study, selection):
             self.doubts.append(

@@ -23,7 +23,11 @@ from harness.cli import OK, SOME_FAILED, options, terminal
     help="Which scenarios of the suite: core runs offline in minutes.",
 )
 @click.option("--seeds", type=int, help="Evaluation runs per method. Default: the scenario's.")
-@click.option("--trials", type=int, help="Settings tried in tuning. Default: the scenario's.")
+@click.option(
+    "--trials",
+    type=int,
+    help="Settings tried in tuning. Default: the scenario's; rows of fewer are not ranked.",
+)
 @click.option(
     "--jobs",
     type=click.IntRange(1),
@@ -153,6 +157,12 @@ def command(
         terminal.say(
             f"bench: {weaker} of these runs were made outside a sandbox earlier, and say so; "
             "delete their records to have them made again",
+            err=True,
+        )
+    if less := summary.tuned_less:
+        terminal.say(
+            f"bench: {less} of these runs were made when their setting had been chosen out of "
+            "fewer trials, and say so; delete their records to have them made again",
             err=True,
         )
     if unhashed := summary.unhashed:

@@ -22,6 +22,10 @@ class Method(Protocol):
 
     Class attributes, all optional:
     `space`: mapping of field name to a dimension of `harness.space`, what tuning may search;
+        for a field that the scenario shares (`Scenario.shared`) the scenario's range holds;
+    `learning_rule`: "sgd" (if it says nothing) or "adam", the kind of step that its field `lr` is
+        the size of, where scenarios share a range by rule: "sgd" in proportion to the gradient,
+        "adam" scaled for each weight, as Adam, AdamW, RMSprop, Lion and signs are;
     `requires`: frozenset of what a scenario must offer (`Scenario.offers`), e.g. {"labels"}, else
         the method is not applicable; what is offered and not declared, it is not handed;
     `own_model`: True where it brings its own network instead of `problem.model()`.

@@ -191,16 +191,17 @@ class Selection:
 
     setting: Mapping[str, Scalar]
     trial: int
-    score: float  # mean primary metric over the trial's tuning seeds
+    score: float  # mean primary metric over the trial's tuning seeds, failed runs at the floor
     trials: int
-    failed_trials: int
+    failed_trials: int  # that could not win: of which every run failed; by contract 1, any run
     tuning_seeds: tuple[int, ...]
     tuning_keys: tuple[str, ...]  # of every tuning run, in the order of the plan
     cost: TuningCost
     evaluation_seeds: int | None = None
     """How many seeds it was chosen to be judged with, so that none can be dropped unnoticed."""
     stated_trials: int | None = None
-    """How many trials the scenario states: with fewer a method has not had its chance."""
+    """How many trials the scenario states: with fewer a method has not had its chance. 1 where
+    nothing is searched, None by contract 1."""
     space: Mapping[str, Sequence[Any]] | None = None
     """What was searched, as `harness.space.to_json`, so that a choice at its edge can be seen."""
 

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from harness.registry.description import Description
 from leaderboard.auditing import ranges
 from leaderboard.auditing.ranges import Space
-from leaderboard.standings.board import RANKED_PROTOCOL, Entry, json_object
+from leaderboard.standings.board import FEW_TRIALS, RANKED_PROTOCOL, Entry, json_object
 from leaderboard.standings.standings import Row, ScenarioStanding, Standings
 
 Descriptions = Mapping[tuple[str, str], Description]
@@ -126,9 +126,12 @@ def read(standings: Standings, table: pa.Table, described: Descriptions) -> dict
 
 
 def is_standard(entry: Entry) -> bool:
-    """Whether an entry has current runs and stands under the rules that rank."""
+    """Whether an entry has current runs under the rules that rank, if perhaps too few trials."""
     return bool(entry.runs) and not (
-        entry.protocol != RANKED_PROTOCOL or entry.debugging or entry.own_budget or entry.apart
+        entry.protocol != RANKED_PROTOCOL
+        or entry.debugging
+        or entry.own_budget
+        or entry.apart not in ("", FEW_TRIALS)
     )
 
 

@@ -16,7 +16,7 @@ from leaderboard.auditing.evidence import is_standard
 from leaderboard.drawing import plot, reach
 from leaderboard.pages import links
 from leaderboard.standings import classes
-from leaderboard.standings.board import RANKED_PROTOCOL, UNHASHED, VARIABLES, Entry
+from leaderboard.standings.board import FEW_TRIALS, RANKED_PROTOCOL, UNHASHED, VARIABLES, Entry
 from leaderboard.standings.classes import NOWHERE, Class, Place, Places
 from leaderboard.standings.standings import Estimate, Row, ScenarioStanding, SuiteStanding
 
@@ -278,6 +278,11 @@ def badges(row: Row) -> tuple[Badge, ...]:
         found.append(Badge(VARIABLES, "note", "Its user told it environment variables."))
     if row.idle:
         found.append(IDLE_BADGE)
+    if entry.apart == FEW_TRIALS:
+        tried = formats.between(run.trials or 0 for run in entry.runs)
+        stated = formats.between(run.stated_trials or 0 for run in entry.runs)
+        text = f"Its setting was chosen out of {tried} trials, where the scenario states {stated}."
+        found.append(Badge(FEW_TRIALS, "note", text))
     if entry.bound and entry.runs:
         found.append(BOUND_BADGE)
     if 0 < len(entry.runs) < statistics.MINIMUM_SEEDS:
@@ -325,7 +330,8 @@ def command(scenario: str, entry: Entry) -> str:
     method, device = formats.name(entry.method), formats.name(runs[0].device) if runs else ""
     usual = entry.protocol in (RANKED_PROTOCOL, "conventional")
     whole = [run.seed for run in runs] == list(range(len(runs)))
-    if not (runs and usual and whole) or entry.debugging or entry.own_budget or entry.apart:
+    other = entry.debugging or entry.own_budget or entry.apart not in ("", FEW_TRIALS)
+    if not (runs and usual and whole) or other:
         return ""
     if any(word.startswith("-") for word in (target, method, device)):
         return ""  # it would be taken for an option

@@ -15,7 +15,7 @@ from leaderboard.pages import audit_page, links, markup, page
 from leaderboard.pages.page import Badge
 from leaderboard.standings import classes
 from leaderboard.standings.anchors import Anchor
-from leaderboard.standings.board import BOUND, RANKED_PROTOCOL, UNHASHED, VARIABLES
+from leaderboard.standings.board import BOUND, FEW_TRIALS, RANKED_PROTOCOL, UNHASHED, VARIABLES
 from leaderboard.standings.classes import NOWHERE, Place, Places
 from leaderboard.standings.overall import Cell, Overall, State, Total
 from leaderboard.standings.standings import Standings, SuiteStanding
@@ -309,7 +309,7 @@ def badges(total: Total) -> tuple[Badge, ...]:
         found.append(Badge("conventional", "note", "Tuned on the evaluation problem itself."))
     elif total.protocol == "untuned":
         found.append(Badge("untuned", "note", "The setting was given by hand."))
-    if total.why_unranked in ("debugging", "own budget", UNHASHED, VARIABLES):
+    if total.why_unranked in ("debugging", "own budget", UNHASHED, VARIABLES, FEW_TRIALS):
         found.append(Badge(total.why_unranked, "note", "Never ranked beside standard runs."))
     if total.own_model:
         found.append(page.OWN_MODEL_BADGE)

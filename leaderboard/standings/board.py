@@ -32,9 +32,9 @@ NOTHING = "doing nothing"
 BOUND = "bound"
 """Why a method is not ranked that has more than its rivals."""
 DEBUGGING_ISOLATION = "inline"
-UNHASHED, VARIABLES = "unhashed modules", "own variables"
-"""Why a run is not ranked that imported what its key does not cover, or was told environment
-variables of its user's."""
+UNHASHED, VARIABLES, FEW_TRIALS = "unhashed modules", "own variables", "fewer trials"
+"""Why a run is not ranked that imported what its key does not cover, was told environment variables
+of its user's, or has a setting chosen out of fewer trials than its scenario states."""
 
 Item = TypeVar("Item")
 Key = TypeVar("Key", bound=Any)
@@ -96,6 +96,7 @@ class Run:
     tuning_energy_joules: float | None
     tuning_energy_provenance: str | None
     trials: int | None  # settings that its tuning tried
+    stated_trials: int | None  # that its scenario stated; None: not told
     isolation: str
     unhashed_modules: tuple[str, ...]
     started_at: str
@@ -121,7 +122,9 @@ class Run:
         """Why it stands in a line of its own, beside its budget and protocol; "" if it does not."""
         if self.unhashed_modules:
             return UNHASHED
-        return VARIABLES if let_through(json_object(self.environment or "")) else ""
+        if let_through(json_object(self.environment or "")):
+            return VARIABLES
+        return FEW_TRIALS if (self.stated_trials or 0) > (self.trials or 0) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,7 @@ class Entry:
     protocol: str
     debugging: bool  # ran in the harness' own process, where labels are within reach
     own_budget: str  # the budget as JSON where it is not the scenario's own, else ""
-    apart: str = ""  # UNHASHED or VARIABLES, else ""
+    apart: str = ""  # UNHASHED, VARIABLES or FEW_TRIALS, else ""
     runs: tuple[Run, ...] = ()  # current ones, by seed
     stale: int = 0
     superseded: int = 0
@@ -209,7 +212,8 @@ class Board:
 
 
 _PROBLEM = [f.name for f in dataclasses.fields(Problem)]
-_OTHER = ("problem", "metrics", "trials", "unhashed_modules", "carried_bytes")
+TRIALS = ("trials", "stated_trials")
+_OTHER = ("problem", "metrics", *TRIALS, "unhashed_modules", "carried_bytes")
 _RUN = [f.name for f in dataclasses.fields(Run) if f.name not in _OTHER]
 _NAMES = [*_PROBLEM, *_RUN, "metrics", "unhashed_modules", "carried_bytes"]
 
@@ -246,17 +250,22 @@ def _place(scenario: Scenario) -> tuple[bool, str, str]:
 
 def _evaluation_runs(table: pa.Table) -> list[Run]:
     rows = table.filter(pc.equal(table["phase"], "evaluation"))
-    columns = [*(rows[name].to_pylist() for name in _NAMES), _trials(rows["selection"])]
-    names = [*_NAMES, "trials"]
+    columns = [*(rows[name].to_pylist() for name in _NAMES), *_trials(rows["selection"])]
+    names = [*_NAMES, *TRIALS]
     return [_run(dict(zip(names, values, strict=True))) for values in zip(*columns, strict=True)]
 
 
-def _trials(selections: pa.ChunkedArray) -> list[int | None]:
-    """Per run: how many settings its tuning tried; a selection is parsed once for all its runs."""
+def _trials(selections: pa.ChunkedArray) -> list[list[int | None]]:
+    """For each of TRIALS, per run; a selection is parsed once for all its runs."""
     coded = selections.combine_chunks().dictionary_encode()
-    counts = [json_object(text).get("trials") for text in coded.dictionary.to_pylist()]
-    known = [n if isinstance(n, int) and n is not True and n > 0 else None for n in counts]
-    return [None if i is None else known[i] for i in coded.indices.to_pylist()]
+    read = [json_object(text) for text in coded.dictionary.to_pylist()]
+    known = [[_count(selection.get(name)) for selection in read] for name in TRIALS]
+    places = coded.indices.to_pylist()
+    return [[None if i is None else counts[i] for i in places] for counts in known]
+
+
+def _count(n: Any) -> int | None:
+    return n if isinstance(n, int) and n is not True and n > 0 else None
 
 
 def json_object(text: str) -> dict[str, Any]:
@@ -272,7 +281,7 @@ def _run(row: dict[str, Any]) -> Run:
     return Run(
         problem=Problem(**{name: row[name] for name in _PROBLEM}),
         metrics=tuple(sorted(schema.pairs(row["metrics"]))),
-        trials=row["trials"],
+        **{name: row[name] for name in TRIALS},
         unhashed_modules=tuple(row["unhashed_modules"] or ()),
         carried_bytes=tuple(row["carried_bytes"] or ()),
         **{name: row[name] for name in _RUN},

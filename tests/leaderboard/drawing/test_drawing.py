@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from fake_records import COST, SELECTION, record, runs, table
 from hypothesis import example, given
@@ -203,6 +204,33 @@ def test_trials_are_those_that_the_selection_names():
     assert found.missing == 1
     (picture,) = found.pictures
     assert (len(picture.chosen), picture.tried.count("M"), picture.failed.count("M")) == (1, 1, 1)
+
+
+def by_seeds(contract, floor=None):
+    """Three trials of two seeds each, of which the second and all of the last have failed."""
+    scores = [(0.3, 0.5), (0.9, None), (None, None)]
+    tuning = [
+        record(
+            score, phase="tuning", trial=i, seed=seed, setting={"lr": 0.1 * (i + 1)},
+            contract=contract,
+        )
+        for i, pair in enumerate(scores)
+        for seed, score in enumerate(pair)
+    ]  # fmt: skip
+    keys = tuple(one.key for one in tuning)
+    selection = dataclasses.replace(SELECTION, tuning_keys=keys)
+    whole = table([*tuning, *runs("alpha", [0.5, 0.6], selection=selection)])
+    if floor is not None:  # no record of the harness has such a one
+        place = whole.schema.get_field_index("metric_floor")
+        whole = whole.set_column(place, "metric_floor", pa.array([floor] * len(whole)))
+    run = board.read(whole).suites[0].scenarios[0].entries[0].runs[0]
+    return [trial.mean for trial in trials.read(whole, [run])[run.key].trials]
+
+
+def test_law_6_a_failed_run_counts_as_the_floor_unless_all_of_its_trial_failed():
+    assert by_seeds(contract=2) == [0.4, 0.5, None]
+    assert by_seeds(contract=2, floor=math.inf) == [0.4, None, None]
+    assert by_seeds(contract=1) == [0.4, None, None]
 
 
 def test_without_a_selection_there_is_no_tuning():

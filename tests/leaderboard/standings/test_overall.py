@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from fake_records import COST, record, runs, table
+from fake_records import COST, SELECTION, record, runs, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from outline import check
@@ -108,6 +108,7 @@ def test_a_failed_run_counts_as_the_floor_and_the_scenario_says_so():
         ({"isolation": "inline"}, "debugging"),
         ({"budget_standard": False, "budget": {"epochs": 9}}, "own budget"),
         ({"unhashed_modules": ("helper",)}, "unhashed modules"),
+        ({"selection": dataclasses.replace(SELECTION, stated_trials=16)}, "fewer trials"),
         ({"environment": {"SCALE": "2"}}, "own variables"),
     ],
 )
