@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-from harness import doing_nothing, protocol, space
-from harness.contract import Budget, Scalar, Scenario
+from harness import doing_nothing, overrides, protocol, space
+from harness.contract import Scenario
 from harness.datasets import images
 from harness.declared import Declaration
 from harness.engines.facts import MethodFacts, of_method
@@ -262,10 +262,10 @@ def _entry(
     store: Store,
 ) -> Entry:
     fixed = {
-        name: parse_setting(method.name, name, text, facts.fields)
+        name: overrides.setting(method.name, name, text, facts.fields)
         for name, text in request.fixed.items()
     }
-    budget = with_budget(scenario.budget, request.budget)
+    budget = overrides.budget(scenario.budget, request.budget, facts.lifts)
     study = Study(
         suite=scenario.suite,
         scenario=scenario.name,
@@ -304,68 +304,6 @@ def _entry(
     if method.name == BASE:
         study, standard = doing_nothing.of(study, scenario), True
     return Entry(study, scenario, method.target, standard, facts.declaration)
-
-
-def parse_setting(method: str, name: str, text: str, fields: Mapping[str, Sequence[Any]]) -> Scalar:
-    """The value of `--set name=text`, of the hyper-parameter's own type."""
-    if name not in fields:
-        raise HeldoutError(
-            f"--set {name}: {method} has no hyper-parameter {name!r}{did_you_mean(name, fields)}"
-        )
-    kind = fields[name][0]
-    try:
-        return _parsed(kind, text)
-    except ValueError as error:
-        raise HeldoutError(f"--set {name}={text}: {name} is a {kind} of {method}") from error
-
-
-def with_budget(budget: Budget, changes: Mapping[str, str]) -> Budget:
-    """The scenario's budget with `--budget name=value` applied.
-
-    Epochs and steps are two measures of one length: where one alone is given, it replaces both.
-    """
-    kinds = {
-        "epochs": "float",
-        "steps": "int",
-        "seconds": "float",
-        "limit_seconds": "float",
-        "memory_bytes": "int",
-        "patience": "int",
-        "carried_bytes": "int",
-    }
-    lengths = {"epochs", "steps"}
-    values: dict[str, Any] = dict.fromkeys(lengths) if lengths & set(changes) else {}
-    spend = dict(budget.spend)
-    for name, text in changes.items():
-        known = {**kinds, **dict.fromkeys(spend, "int")}
-        if name not in known:
-            raise HeldoutError(f"--budget {name}: no such limit{did_you_mean(name, known)}")
-        try:
-            value = int(text) if known[name] == "int" else float(text)
-        except ValueError as error:
-            raise HeldoutError(f"--budget {name}={text}: {name} is a {known[name]}") from error
-        if not 0 < value < float("inf"):
-            raise HeldoutError(f"--budget {name}={text}: a limit is above 0 and finite")
-        if name in spend:
-            spend[name] = int(value)
-        else:
-            values[name] = value
-    return dataclasses.replace(budget, **values, spend=spend)
-
-
-def _parsed(kind: str, text: str) -> Scalar:
-    if kind == "bool":
-        if text.lower() not in ("true", "false"):
-            raise ValueError(text)
-        return text.lower() == "true"
-    if kind == "int":
-        return int(text)
-    if kind == "float":
-        value = float(text)
-        if value != value or value in (float("inf"), float("-inf")):
-            raise ValueError(text)
-        return value
-    return text
 
 
 def check(request: Request) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from harness import space as spaces
 from harness.candidate import hyperparameters
 from harness.candidate.channel import ChannelError
-from harness.contract import Call
+from harness.contract import LIFTABLE, Call
 from harness.errors import FailureKind, HeldoutError
 from harness.fingerprint import digest, import_root
 
@@ -190,6 +190,12 @@ def describe(target: str, place: str = "") -> dict[str, Any]:
             f"{target}: learning_rule is {str(rule)[:40]!r}; write one of "
             f"{', '.join(map(repr, spaces.LEARNING_RULES))}, by the kind of its steps"
         )
+    lifts = getattr(method, "lifts", ())
+    if not _is_names(lifts) or not set(lifts) <= LIFTABLE:
+        errors.append(
+            f"{target}: lifts is {str(lifts)[:40]!r}; write a set of limits of the budget, of "
+            f"{', '.join(sorted(LIFTABLE))}"
+        )
     problems = spaces.problems(space, list(fields), target) if not errors else []
     return {
         "errors": errors + problems,
@@ -198,6 +204,7 @@ def describe(target: str, place: str = "") -> dict[str, Any]:
         "requires": sorted(requires) if _is_names(requires) else [],
         "own_model": bool(getattr(method, "own_model", False)),
         "learning_rule": rule if isinstance(rule, str) else "",
+        "lifts": sorted(lifts) if _is_names(lifts) else [],
     }
 
 
@@ -210,6 +217,7 @@ def check_description(told: Mapping[str, Any]) -> None:
             spaces.from_json(told["space"])
             sound = _is_names(told["requires"]) and isinstance(told["own_model"], bool)
             sound = sound and told["learning_rule"] in spaces.LEARNING_RULES
+            sound = sound and _is_names(told["lifts"]) and set(told["lifts"]) <= LIFTABLE
             values = [(kind, value) for kind, value in fields.values()]
             sound = sound and all(type(value).__name__ == kind for kind, value in values)
         except (LookupError, TypeError, ValueError, AttributeError, HeldoutError):

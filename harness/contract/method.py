@@ -28,6 +28,8 @@ class Method(Protocol):
         "adam" scaled for each weight, as Adam, AdamW, RMSprop, Lion and signs are;
     `requires`: frozenset of what a scenario must offer (`Scenario.offers`), e.g. {"labels"}, else
         the method is not applicable; what is offered and not declared, it is not handed;
+    `lifts`: set of the limits of the budget that it is run without, of `carried_bytes`: it has more
+        than its rivals then, and is shown as a bound and never ranked;
     `own_model`: True where it brings its own network instead of `problem.model()`.
 
     What it needs later it keeps in attributes that pickle can write. At the end of an experience,

@@ -53,3 +53,7 @@ class Budget:
     spend: Mapping[str, int] = field(default_factory=dict)
     """Limits by name of what is counted beside samples, per run: "reward_calls" (counted by the
     harness), "generated_tokens", "trained_tokens" (declared through `Experience.spend`)."""
+
+
+LIFTABLE = frozenset({"carried_bytes"})
+"""Limits that a method may be run without if it says so (`lifts`): it is a bound then, no rival."""

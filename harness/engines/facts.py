@@ -30,6 +30,7 @@ class MethodFacts:
     requires: Sequence[str]
     own_model: bool
     learning_rule: str  # of harness.space.LEARNING_RULES
+    lifts: Sequence[str] = ()  # limits of the budget that it is run without
 
     @property
     def defaults(self) -> dict[str, Scalar]:
@@ -70,7 +71,7 @@ def of_method(
         said = engine.describe(entry.target, isolation, environment)
     if said["errors"]:
         raise HeldoutError(said["errors"][0])
-    told_of = ("fields", "space", "requires", "own_model", "learning_rule")
+    told_of = ("fields", "space", "requires", "own_model", "learning_rule", "lifts")
     facts = MethodFacts(source_hash, **{name: said[name] for name in told_of})
     try:
         cache.mkdir(parents=True, exist_ok=True)

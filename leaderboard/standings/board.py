@@ -16,7 +16,7 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -100,6 +100,7 @@ class Run:
     isolation: str
     unhashed_modules: tuple[str, ...]
     started_at: str
+    bound: bool = False  # whether a limit was lifted that the others had
 
     @property
     def failed(self) -> bool:
@@ -141,7 +142,7 @@ class Entry:
     superseded: int = 0
     repeats: tuple[tuple[Run, ...], ...] = ()  # the same setting in other environments, by seed
     own_model: bool = False  # whether the method brings its own network
-    bound: bool = False  # whether the frozen constants say that it has more than its rivals
+    bound: bool = False  # whether it has more than its rivals, by its budget or the constants
 
     @property
     def unranked(self) -> str:
@@ -213,7 +214,7 @@ class Board:
 
 _PROBLEM = [f.name for f in dataclasses.fields(Problem)]
 TRIALS = ("trials", "stated_trials")
-_OTHER = ("problem", "metrics", *TRIALS, "unhashed_modules", "carried_bytes")
+_OTHER = ("problem", "metrics", *TRIALS, "unhashed_modules", "carried_bytes", "bound")
 _RUN = [f.name for f in dataclasses.fields(Run) if f.name not in _OTHER]
 _NAMES = [*_PROBLEM, *_RUN, "metrics", "unhashed_modules", "carried_bytes"]
 
@@ -300,6 +301,7 @@ def _scenario(
     if runs:
         real = [run for run in runs if run.isolation != DEBUGGING_ISOLATION]
         problem = _newest(real or runs, lambda run: run.problem)
+    runs = _with_bounds(runs)
     entries = [_entry(problem, group, own_models) for group in _group(runs, _line).values()]
     missing = set(methods) - {entry.method for entry in entries}
     usual = {BASE: "untuned"}
@@ -308,9 +310,32 @@ def _scenario(
     return Scenario(suite, name, problem, tuple(entries))
 
 
+def _with_bounds(runs: Sequence[Run]) -> list[Run]:
+    """The runs of one scenario, those of bounds marked: methods that only ever had more.
+
+    More is a budget of which a limit was lifted that holds for the others; whoever was also run
+    within it has two lines, one of them on a budget of its own.
+    """
+    within = {run.method for run in runs if run.budget_standard}
+    stated = [json_object(run.budget) for run in runs if run.budget_standard]
+    return [
+        replace(run, bound=any(_lifted(json_object(run.budget), limits) for limits in stated))
+        if not run.budget_standard and run.method not in within
+        else run
+        for run in runs
+    ]
+
+
+def _lifted(budget: dict[str, Any], stated: dict[str, Any]) -> bool:
+    """Whether a budget is the stated one without some of its limits."""
+    missing = {n for n, limit in stated.items() if limit is not None and budget.get(n) is None}
+    rest = {name: limit for name, limit in stated.items() if name not in missing}
+    return bool(missing) and rest == {n: v for n, v in budget.items() if n not in missing}
+
+
 def _line(run: Run) -> tuple[str, str, bool, str, str]:
     """What sets two lines of a table apart."""
-    own_budget = "" if run.budget_standard else run.budget or "{}"
+    own_budget = "" if run.budget_standard or run.bound else run.budget or "{}"
     debugging = run.isolation == DEBUGGING_ISOLATION
     return run.method, run.protocol, debugging, own_budget, run.apart
 
@@ -335,6 +360,7 @@ def _entry(
         runs=tuple(current[seed] for seed in sorted(current)),
         stale=len(runs) - len(fresh),
         superseded=len(fresh) - len(current),
+        bound=any(run.bound for run in current.values()),
         own_model=any((run.method, run.method_hash) in own_models for run in current.values()),
         repeats=tuple(tuple(found[seed] for seed in sorted(found)) for found in repeats),
     )

@@ -218,7 +218,7 @@ def of_scenario(
     anchor = frozen if frozen and frozen.fits(problem) else None
     lacking = dict(frozen.not_applicable) if frozen else {}
     bounds = frozen.bounds if frozen else ()
-    entries = [replace(entry, bound=entry.method in bounds) for entry in scenario.entries]
+    entries = [replace(e, bound=e.bound or e.method in bounds) for e in scenario.entries]
     ranked = [entry for entry in entries if not entry.unranked]
     sign = 1.0 if problem.higher_is_better else -1.0
     comparison = statistics.compare([_sample(entry, sign) for entry in ranked])

@@ -34,6 +34,7 @@ HARNESS = {
     "records": "contract errors fingerprint",
     "candidate": "contract errors space fingerprint",
     "registry": "contract declared errors sourcetext fingerprint seeds records candidate",
+    "overrides": "contract errors",
     "protocol": "contract errors space seeds records",
     "metering": "programs records",
     "isolation": "errors programs sourcetext fingerprint records candidate",
@@ -41,7 +42,7 @@ HARNESS = {
     "engines": "contract declared errors space fingerprint records candidate registry metering"
     " isolation proctor",
     "doing_nothing": "contract errors records registry protocol proctor engines",
-    "study": "contract declared errors datasets space records registry protocol"
+    "study": "contract declared errors datasets space records registry overrides protocol"
     " metering isolation proctor engines doing_nothing",
     "notebook": "errors records engines study",
     "checking": "contract errors space seeds fingerprint records candidate registry protocol"

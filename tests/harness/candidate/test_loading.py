@@ -161,3 +161,17 @@ def test_a_description_with_an_unknown_learning_rule_is_no_methods(files, told):
     forged = whole | told if told else {n: v for n, v in whole.items() if n != "learning_rule"}
     with pytest.raises(ChannelError, match="no method can"):
         loading.check_description(forged)
+
+
+@pytest.mark.parametrize(
+    ("line", "lifts"), [("", []), ("    lifts = frozenset({'carried_bytes'})\n", ["carried_bytes"])]
+)
+def test_a_method_says_what_limit_it_is_run_without(files, line, lifts):
+    told = described(files, line)
+    assert (told["errors"], told["lifts"]) == ([], lifts)
+
+
+@pytest.mark.parametrize("value", ["'carried_bytes'", "{'epochs'}", "None", "{1}"])
+def test_another_limit_is_not_for_a_method_to_lift(files, value):
+    (error,) = described(files, f"    lifts = {value}\n")["errors"]
+    assert "write a set of limits of the budget, of carried_bytes" in error

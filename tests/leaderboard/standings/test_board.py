@@ -75,6 +75,30 @@ def test_what_is_listed_and_not_ranked(changes, why):
     assert [(r.method, r.why_unranked) for r in standing.unranked] == [("alpha", why)]
 
 
+LIMITS = {"epochs": 1, "carried_bytes": 500}
+
+
+def test_law_2_who_is_run_without_a_limit_of_its_rivals_is_a_bound():
+    """By its budget: nobody has to name it."""
+    rivals = runs("alpha", [0.8, 0.82, 0.81], budget=LIMITS)
+    lifted = {"budget_standard": False, "budget": {"epochs": 1}}
+    standing = scenario(rivals + runs("joint", [0.99, 0.98, 0.97], **lifted))
+    assert [row.method for row in standing.ranked] == ["alpha"]
+    assert [(row.method, row.why_unranked) for row in standing.unranked] == [("joint", "bound")]
+    longer = {"budget_standard": False, "budget": {"epochs": 9}}
+    standing = scenario(rivals + runs("joint", [0.99, 0.98, 0.97], **longer))
+    assert [row.why_unranked for row in standing.unranked] == ["own budget"]
+
+
+def test_law_2_who_was_also_run_within_the_limit_keeps_its_rank():
+    both = runs("alpha", [0.8, 0.82, 0.81], budget=LIMITS)
+    both += runs("alpha", [0.9, 0.92, 0.91], budget_standard=False, budget={"epochs": 1})
+    standing = scenario(both)
+    assert [(r.method, r.why_unranked) for r in standing.rows] == [
+        ("alpha", ""), ("alpha", "own budget"),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("stated", [None, 1, 8])
 def test_law_2_who_had_all_the_trials_that_are_stated_is_ranked(stated):
     enough = dataclasses.replace(SELECTION, trials=8, stated_trials=stated)
