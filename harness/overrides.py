@@ -35,6 +35,7 @@ def budget(stated: Budget, changes: Mapping[str, str], lifted: Iterable[str] = (
         "limit_seconds": "float",
         "memory_bytes": "int",
         "patience": "int",
+        "exemplars": "int",
         "carried_bytes": "int",
     }
     lengths = {"epochs", "steps"}

@@ -16,7 +16,7 @@ from statistics import fmean
 from typing import Any
 
 from harness import seeds, space
-from harness.contract import CONTRACT_VERSION, Budget, Scalar, SideName
+from harness.contract import CONTRACT_VERSION, LIFTABLE, Budget, Scalar, SideName
 from harness.errors import HeldoutError
 from harness.records.record import (
     BASE,
@@ -193,8 +193,9 @@ def limits(budget: Budget) -> dict[str, Any]:
     limits = dataclasses.asdict(budget)
     for name in ("epochs", "seconds", "limit_seconds"):
         limits[name] = None if limits[name] is None else float(limits[name])
-    if limits["carried_bytes"] is None:
-        del limits["carried_bytes"]  # as in the keys of runs from before there was such a limit
+    for name in LIFTABLE:
+        if limits[name] is None:
+            del limits[name]  # as in the keys of runs from before there was such a limit
     return limits
 
 

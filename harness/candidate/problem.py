@@ -27,7 +27,7 @@ class CandidateProblem:
         self.task_told: bool = facts["task_told"]
         self.device = torch.device(facts["device"])
         self.budget = ledger.budget
-        self.exemplars: int | None = facts["exemplars"]
+        self.exemplars = ledger.budget.exemplars
         self._ledger = ledger
         self.facts: Mapping[str, Any] = facts["facts"]
         self.rng = torch.Generator().manual_seed(facts["seeds"]["method"])

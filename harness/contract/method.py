@@ -28,8 +28,8 @@ class Method(Protocol):
         "adam" scaled for each weight, as Adam, AdamW, RMSprop, Lion and signs are;
     `requires`: frozenset of what a scenario must offer (`Scenario.offers`), e.g. {"labels"}, else
         the method is not applicable; what is offered and not declared, it is not handed;
-    `lifts`: set of the limits of the budget that it is run without, of `carried_bytes`: it has more
-        than its rivals then, and is shown as a bound and never ranked;
+    `lifts`: set of the limits of the budget that it is run without, of `exemplars` and
+        `carried_bytes`: it has more than its rivals then, is shown as a bound and never ranked;
     `own_model`: True where it brings its own network instead of `problem.model()`.
 
     What it needs later it keeps in attributes that pickle can write. At the end of an experience,
@@ -88,8 +88,7 @@ class Problem(Protocol):
 
     @property
     def exemplars(self) -> int | None:
-        """How many training samples may be kept beyond an experience, all classes together: what a
-        buffer takes its size from. None where the scenario states no such limit."""
+        """`budget.exemplars`: what a buffer takes its size from. None where nothing is stated."""
 
     @property
     def constraint(self) -> Constraint | None:

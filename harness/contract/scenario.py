@@ -142,9 +142,6 @@ class Scenario:
     `lr`; by `Method.learning_rule` where rules need different ones (`harness.space.ByRule`). They
     replace a method's own range for the name, and trial by trial take the same coordinates in
     every method. From version 2 of the contract on."""
-    exemplars: int | None = None
-    """How many training samples a method may keep beyond its experience; None: not stated. Methods
-    are told, as `problem.exemplars`, from contract version 2 on."""
     seed_group: str = ""
     """From contract version 2 on scenarios of a suite with one group have, seed by seed, the same
     initial weights, data and order of data, as far as their networks and data are the same: so

@@ -48,6 +48,8 @@ class Budget:
     patience: int | None = None
     """Early stopping, one rule for all methods: `batches()` ends when so many evaluation points
     within an experience have brought no better quality than the best before them."""
+    exemplars: int | None = None
+    """Training samples that may be kept beyond an experience, all classes together."""
     carried_bytes: int | None = None
     """What a method's state may have at the end of an experience, pickled; the problem apart."""
     spend: Mapping[str, int] = field(default_factory=dict)
@@ -55,5 +57,5 @@ class Budget:
     harness), "generated_tokens", "trained_tokens" (declared through `Experience.spend`)."""
 
 
-LIFTABLE = frozenset({"carried_bytes"})
+LIFTABLE = frozenset({"exemplars", "carried_bytes"})
 """Limits that a method may be run without if it says so (`lifts`): it is a bound then, no rival."""

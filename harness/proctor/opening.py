@@ -45,7 +45,6 @@ def _opening(spec: RunSpec, exam: Exam, process: Process) -> tuple[dict[str, Any
         "device": spec.device,
         "threads": spec.threads,
         "budget": dict(spec.budget),
-        "exemplars": exam.scenario.exemplars if spec.contract >= 2 else None,
         "facts": dict(stream.facts),
         "model": _call(stream.model, process),
         "constraint": _call(constraint, process) if constraint else None,

@@ -18,7 +18,7 @@ NO_CONTENT = (
 """What a scenario states that changes no outcome of a run."""
 
 STATED_LATER = 2
-"""The version of the contract from which on `decoded`, `exemplars` and `seed_group` count."""
+"""The version of the contract from which on `decoded` and `seed_group` count."""
 
 
 def content_hash(scenario: Scenario, contract: int = CONTRACT_VERSION) -> str:
@@ -33,7 +33,7 @@ def content_hash(scenario: Scenario, contract: int = CONTRACT_VERSION) -> str:
     }
     stated["offers"] = sorted(scenario.offers)
     if contract < STATED_LATER:
-        del stated["exemplars"], stated["seed_group"]
+        del stated["seed_group"]
     if contract < JUDGED_NETWORKS and stated.pop("judges_network"):
         stated["infer"] = None  # as these scenarios stated then
     for name in ("metric", "outputs"):

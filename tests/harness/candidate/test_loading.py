@@ -174,4 +174,4 @@ def test_a_method_says_what_limit_it_is_run_without(files, line, lifts):
 @pytest.mark.parametrize("value", ["'carried_bytes'", "{'epochs'}", "None", "{1}"])
 def test_another_limit_is_not_for_a_method_to_lift(files, value):
     (error,) = described(files, f"    lifts = {value}\n")["errors"]
-    assert "write a set of limits of the budget, of carried_bytes" in error
+    assert "write a set of limits of the budget, of carried_bytes, exemplars" in error
