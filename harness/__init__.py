@@ -30,7 +30,8 @@ def run(
     `place` is a suite or "suite/scenario"; a method is a name, "path/to/file.py:Class", a path or a
     class from a file. `request` takes the fields of `harness.study.Request`: `seeds`, `trials`,
     `phase`, `protocol`, `fixed`, `budget`, `tier`, `device`, `isolation`, `env`. Finished runs are
-    not repeated. Of a tuning phase alone, its records are returned. Raises HeldoutError for what
+    not repeated. Of a tuning phase alone, its records are returned; of both protocols
+    (`protocol="both"`) those of the one, then of the other. Raises HeldoutError for what
     `bench run` refuses and for a study that ends without a selection; failed runs are records like
     others.
     """

@@ -3,7 +3,10 @@
 The method's name stays out, so that methods with one seed share their initial weights and data
 order (runs are paired). Worker numbers and clocks never enter. From contract version 2 on every
 seed comes one way from a salt, for one purpose each: whoever is told one of them, as a method is,
-learns nothing of the others, unless the salt is known. Version 1 has no salt, and its seeds say
+learns nothing of the others, unless the salt is known. And scenarios that state one group draw
+alike, seed by seed: initial weights, data, their order, and what the method draws itself; what
+differs between them is the constraint or the format that they are about. The identity is the
+suite, the group, the side and the seed. Version 1 has no salt and no groups, and its seeds say
 which scenario, side and seed they were made from.
 """
 
@@ -16,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.contract import SideName
+from harness.contract import Scenario, SideName
 from harness.errors import HeldoutError
 
 TUNING_SEED = 1_000_000
@@ -32,24 +35,29 @@ class Seeds:
     method: int  # everything the method draws itself
 
 
+def group(scenario: Scenario, contract: int) -> str:
+    """Whose seeds a scenario draws with: those of the group it states, else its own."""
+    return (scenario.seed_group if contract >= 2 else "") or scenario.name
+
+
 def of_run(
-    suite: str, scenario: str, side: SideName, seed: int, *, contract: int, salt: bytes
+    suite: str, group: str, side: SideName, seed: int, *, contract: int, salt: bytes
 ) -> Seeds:
     """The seeds of a run that its method's process is told."""
     if contract >= 2:
-        identity = suite, scenario, side, seed
+        identity = suite, group, side, seed
         return Seeds(*(_salted(salt, place, *identity) for place in ("model", "order", "method")))
-    name = hashlib.sha256(f"{suite}/{scenario}/{side}".encode()).digest()
+    name = hashlib.sha256(f"{suite}/{group}/{side}".encode()).digest()
     sequence = np.random.SeedSequence([int.from_bytes(name[:16], "big"), seed])
     model, order, method = (int(s) >> 1 for s in sequence.generate_state(3, np.uint64))
     return Seeds(model, order, method)
 
 
 def of_data(
-    suite: str, scenario: str, side: SideName, seed: int, *, contract: int, salt: bytes
+    suite: str, group: str, side: SideName, seed: int, *, contract: int, salt: bytes
 ) -> int:
     """The seed that a scenario draws its data with: no method is told it."""
-    return _salted(salt, "data", suite, scenario, side, seed) if contract >= 2 else seed
+    return _salted(salt, "data", suite, group, side, seed) if contract >= 2 else seed
 
 
 def of_shuffle(answers_sha256: str, seed: int, *, contract: int, salt: bytes) -> int:

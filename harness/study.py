@@ -5,25 +5,28 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-from harness import protocol, space
-from harness.contract import Budget, Scalar, Scenario
+from harness import doing_nothing, overrides, protocol, space
+from harness.contract import Scenario
 from harness.datasets import images
 from harness.declared import Declaration
 from harness.engines.facts import MethodFacts, of_method
-from harness.engines.local import Event, Job, LocalEngine, Report
+from harness.engines.job import Job
+from harness.engines.local import Event, LocalEngine, Report
 from harness.errors import DataError, HeldoutError, did_you_mean
 from harness.isolation import environment, sandbox
 from harness.metering import machine
-from harness.protocol import Study
+from harness.proctor import base
+from harness.protocol import Study, limits
 from harness.records import salt
-from harness.records.record import Isolation, Protocol, Record, RunSpec, Selection
+from harness.records.record import BASE, Isolation, Protocol, Record, RunSpec, Selection
 from harness.records.store import Store
 from harness.registry import description, registry
-from harness.registry.content import content_hash
+from harness.registry.content import content_hash, data_fingerprint
 
 PhaseChoice = Literal["tuning", "evaluation", "all"]
+ProtocolChoice = Protocol | Literal["both"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Request:
     methods: tuple[str, ...]
     tier: str = "core"
     phase: PhaseChoice = "all"
-    protocol: Protocol = "heldout"
+    protocol: ProtocolChoice = "heldout"
     fixed: Mapping[str, str] = field(default_factory=dict)  # --set, as text
     seeds: int | None = None  # None: the scenario's own number
     trials: int | None = None
@@ -54,6 +57,11 @@ class Entry:
     target: str
     budget_standard: bool
     declaration: Declaration
+
+    def under(self, name: Protocol) -> Entry:
+        """The same under a protocol; a setting given by hand leaves it nothing to choose."""
+        name = "untuned" if self.study.fixed else name
+        return dataclasses.replace(self, study=dataclasses.replace(self.study, protocol=name))
 
     def job(self, spec: RunSpec, selection: Selection | None) -> Job:
         """The engine's view of one run."""
@@ -110,6 +118,12 @@ class Summary:
         return sum(run.isolation != "sandbox" for result in asked for run in result.runs)
 
     @property
+    def tuned_less(self) -> int:
+        """Evaluation runs that were found, their setting chosen out of fewer trials than now."""
+        chosen = [(r.selection, run.selection) for r in self.results for run in r.evaluation]
+        return sum(bool(now and then and then.trials < now.trials) for now, then in chosen)
+
+    @property
     def unhashed(self) -> list[str]:
         """Modules that runs imported and no hash covers: they may have changed since."""
         runs = [run for result in self.results for run in result.runs]
@@ -158,6 +172,8 @@ def run(
             raise HeldoutError(problems[min(problems)])
         own = {e.study.method: e.declaration.own_model for e in entries}
         for method in methods(request):
+            if method.name == BASE:
+                continue
             try:
                 told = description.of_method(method)
                 own_model = own.get(method.name, told.own_model)  # as its process declared
@@ -171,6 +187,7 @@ def run(
                 if i not in problems
                 for spec in protocol.plan_evaluation(e.study, selections[i])
             ]
+            + doing_nothing.beside((e.study, e.scenario) for e in entries)
         )
     results = [
         _result(e, selections.get(i), records, problems.get(i, ""), request.phase)
@@ -191,17 +208,22 @@ def prepare(
     entries: list[Entry] = []
     skipped: list[NotApplicable] = []
     for method in methods(request):
-        facts = of_method(method, engine, store.cache, request.isolation, variables)
+        if nothing := method.name == BASE:
+            facts = doing_nothing.FACTS
+        else:
+            facts = of_method(method, engine, store.cache, request.isolation, variables)
         for scenario in scenarios:
             lacking = sorted(set(facts.requires) - scenario.offers)
-            if lacking:
-                reason = f"{method.name} needs {', '.join(lacking)}"
+            reason = f"{method.name} needs {', '.join(lacking)}" if lacking else ""
+            if reason := base.obstacle(scenario) if nothing else reason:
                 skipped.append(NotApplicable(method.name, scenario.id, reason))
                 continue
             try:
                 for source in scenario.sources:  # both sides', before the first run is paid for
                     images.examine(source)
-                entries.append(_entry(request, scenario, method, facts, variables, store))
+                entry = _entry(request, scenario, method, facts, variables, store)
+                under = [entry.under(name) for name in protocol.PROTOCOLS[request.protocol]]
+                entries += [entry] if nothing else under
             except DataError as error:
                 if request.place == scenario.id:
                     raise
@@ -215,7 +237,7 @@ def methods(request: Request) -> list[registry.MethodEntry]:
     Raises HeldoutError where two of them would stand under one name in every table.
     """
     suite = request.place.partition("/")[0]
-    found = {(e := registry.find_method(name, suite)).target: e for name in request.methods}
+    found = {(e := _method(name, suite)).target: e for name in request.methods}
     named: dict[str, registry.MethodEntry] = {}
     for entry in found.values():
         other = named.setdefault(entry.name, entry)
@@ -227,6 +249,10 @@ def methods(request: Request) -> list[registry.MethodEntry]:
     return list(named.values())
 
 
+def _method(name: str, suite: str) -> registry.MethodEntry:
+    return doing_nothing.METHOD if name == BASE else registry.find_method(name, suite)
+
+
 def _entry(
     request: Request,
     scenario: Scenario,
@@ -236,18 +262,18 @@ def _entry(
     store: Store,
 ) -> Entry:
     fixed = {
-        name: parse_setting(method.name, name, text, facts.fields)
+        name: overrides.setting(method.name, name, text, facts.fields)
         for name, text in request.fixed.items()
     }
-    budget = with_budget(scenario.budget, request.budget)
+    budget = overrides.budget(scenario.budget, request.budget, facts.lifts)
     study = Study(
         suite=scenario.suite,
         scenario=scenario.name,
         scenario_version=scenario.version,
         scenario_hash=content_hash(scenario),
         fingerprints={
-            "tuning": scenario.fingerprint("tuning"),
-            "evaluation": scenario.fingerprint("evaluation"),
+            "tuning": data_fingerprint(scenario, "tuning"),
+            "evaluation": data_fingerprint(scenario, "evaluation"),
         },
         higher_is_better=scenario.metric.higher_is_better,
         method=method.name,
@@ -259,13 +285,15 @@ def _entry(
         device=request.device,
         libraries=machine.libraries(),
         isolation=request.isolation or sandbox.strongest(),
-        protocol="untuned" if fixed else request.protocol,
+        protocol="untuned",  # until `Entry.under` says which
         trials=scenario.trials if request.trials is None else request.trials,
         tuning_seeds=scenario.tuning_seeds,
         seeds=scenario.seeds if request.seeds is None else request.seeds,
         fixed=fixed,
         environment=variables,
         salt_sha256=salt.in_use(store.root).sha256,
+        shared=space.under(scenario.shared, facts.learning_rule),
+        stated_trials=scenario.trials,
     )
     if study.fingerprints["tuning"] == study.fingerprints["evaluation"]:
         raise HeldoutError(
@@ -273,79 +301,9 @@ def _entry(
             "needs two problems (law 1)"
         )
     standard = budget == scenario.budget
+    if method.name == BASE:
+        study, standard = doing_nothing.of(study, scenario), True
     return Entry(study, scenario, method.target, standard, facts.declaration)
-
-
-def limits(budget: Budget) -> dict[str, Any]:
-    """The budget as JSON, in which 10 and 10.0 epochs are the same."""
-    limits = dataclasses.asdict(budget)
-    for name in ("epochs", "seconds", "limit_seconds"):
-        limits[name] = None if limits[name] is None else float(limits[name])
-    if limits["carried_bytes"] is None:
-        del limits["carried_bytes"]  # as in the keys of runs from before there was such a limit
-    return limits
-
-
-def parse_setting(method: str, name: str, text: str, fields: Mapping[str, Sequence[Any]]) -> Scalar:
-    """The value of `--set name=text`, of the hyper-parameter's own type."""
-    if name not in fields:
-        raise HeldoutError(
-            f"--set {name}: {method} has no hyper-parameter {name!r}{did_you_mean(name, fields)}"
-        )
-    kind = fields[name][0]
-    try:
-        return _parsed(kind, text)
-    except ValueError as error:
-        raise HeldoutError(f"--set {name}={text}: {name} is a {kind} of {method}") from error
-
-
-def with_budget(budget: Budget, changes: Mapping[str, str]) -> Budget:
-    """The scenario's budget with `--budget name=value` applied.
-
-    Epochs and steps are two measures of one length: where one alone is given, it replaces both.
-    """
-    kinds = {
-        "epochs": "float",
-        "steps": "int",
-        "seconds": "float",
-        "limit_seconds": "float",
-        "memory_bytes": "int",
-        "patience": "int",
-        "carried_bytes": "int",
-    }
-    lengths = {"epochs", "steps"}
-    values: dict[str, Any] = dict.fromkeys(lengths) if lengths & set(changes) else {}
-    spend = dict(budget.spend)
-    for name, text in changes.items():
-        known = {**kinds, **dict.fromkeys(spend, "int")}
-        if name not in known:
-            raise HeldoutError(f"--budget {name}: no such limit{did_you_mean(name, known)}")
-        try:
-            value = int(text) if known[name] == "int" else float(text)
-        except ValueError as error:
-            raise HeldoutError(f"--budget {name}={text}: {name} is a {known[name]}") from error
-        if not 0 < value < float("inf"):
-            raise HeldoutError(f"--budget {name}={text}: a limit is above 0 and finite")
-        if name in spend:
-            spend[name] = int(value)
-        else:
-            values[name] = value
-    return dataclasses.replace(budget, **values, spend=spend)
-
-
-def _parsed(kind: str, text: str) -> Scalar:
-    if kind == "bool":
-        if text.lower() not in ("true", "false"):
-            raise ValueError(text)
-        return text.lower() == "true"
-    if kind == "int":
-        return int(text)
-    if kind == "float":
-        value = float(text)
-        if value != value or value in (float("inf"), float("-inf")):
-            raise ValueError(text)
-        return value
-    return text
 
 
 def check(request: Request) -> None:
@@ -358,10 +316,14 @@ def check(request: Request) -> None:
     if request.isolation == "sandbox" and (why_not := sandbox.why_not()):
         raise HeldoutError(f"--isolation sandbox: {why_not}; see: bench doctor")
     environment.chosen(request.env)
+    doing_nothing.check(request.methods, request.fixed, request.isolation)
     if request.fixed and request.phase == "tuning":
         raise HeldoutError("--set gives the setting by hand, so there is no tuning phase to run")
-    if request.fixed and request.protocol == "conventional":
-        raise HeldoutError("--set and --protocol conventional exclude each other; drop one")
+    if request.protocol not in protocol.PROTOCOLS:
+        hint = did_you_mean(request.protocol, protocol.PROTOCOLS)
+        raise HeldoutError(f"--protocol {request.protocol}: no such protocol{hint}")
+    if request.fixed and "conventional" in protocol.PROTOCOLS[request.protocol]:
+        raise HeldoutError(f"--set and --protocol {request.protocol} exclude each other; drop one")
 
 
 def _select(

@@ -100,6 +100,11 @@ def seconds(value: float | None) -> str:
     return _scaled(value, [(86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms")])
 
 
+def times(value: float) -> str:
+    """A ratio: three significant digits, e.g. "29.6×"."""
+    return f"{_three(value)}×"
+
+
 def joules(value: float | None) -> str:
     """An energy; None is not measured and never 0."""
     if value is None or not math.isfinite(value):

@@ -18,7 +18,7 @@ from harness.reproduction import reproduction
 from harness.reproduction.reported import Comparison
 from leaderboard.pages import front_page
 from leaderboard.publishing.picture import draw
-from leaderboard.standings import gap, lookup, overall
+from leaderboard.standings import gap, lookup, overall, suite_gap
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
@@ -114,12 +114,32 @@ def board(results=RESULTS):
 
 
 def gaps(results=RESULTS):
-    """The table of scenarios whose methods were tuned both ways."""
+    """The tables of suites and of scenarios whose methods were tuned both ways."""
     lines = [
+        "| suite | scenarios tuned both ways | methods | mean gap ± 95 % | same setting chosen "
+        "| trials | worth | seems |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    standings = lookup.all_of(results)
+    for found in suite_gap.of_standings(standings, read_table(results)[0]):
+        tier = "" if found.tier == suite_gap.COVERED_TIER else f", tier {found.tier}"
+        start = f"| `{found.suite}`{tier} | {len(found.tables)} of {found.scenarios} |"
+        if found.gap is None or not found.steps:
+            lines.append(f"{start} | | | | | |")
+            continue
+        last, half = found.steps[-1], found.gap.half_width
+        interval = "" if half is None else f" ± {half:.3f}"
+        lines.append(
+            f"{start} {found.methods} | {found.gap.mean:+.3f}{interval} "
+            f"| {found.same} of {found.cells} | {last.trials} | {last.worth.mean:+.3f} "
+            f"| {last.seeming.mean:+.3f} |"
+        )
+    lines += [
+        "",
         "| scenario | methods | mean gap | widest gaps | pairs in another order | ranks moved |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    for found in gap.tables(lookup.all_of(results)):
+    for found in gap.tables(standings):
         known = {line.method: line.gap.mean for line in found.lines if line.gap}
         widest = sorted(known, key=lambda method: (-abs(known[method]), method))[:3]
         shown = ", ".join(f"{method} {known[method]:+.3f}" for method in widest)

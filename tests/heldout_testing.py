@@ -12,7 +12,7 @@ import pytest
 from harness import protocol, study
 from harness.candidate.loading import source_of
 from harness.fingerprint import of_source
-from harness.registry.content import content_hash
+from harness.registry.content import content_hash, data_fingerprint
 
 ROOT = Path(__file__).resolve().parents[1]
 PLUGIN = ROOT / "tests" / "plugin"
@@ -59,6 +59,10 @@ def study_under(contract, entry):
         contract=contract,
         method_hash=of_source(source_of(entry.target), contract),
         scenario_hash=content_hash(entry.scenario, contract),
+        fingerprints={
+            side: data_fingerprint(entry.scenario, side, contract)
+            for side in entry.study.fingerprints
+        },
     )
 
 

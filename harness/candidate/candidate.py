@@ -7,12 +7,11 @@ hostile method, so nothing here is trusted: scores, time and memory are the proc
 from __future__ import annotations
 
 import contextlib
-import copy
 import inspect
 import random
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -23,44 +22,13 @@ from harness.candidate import imported
 from harness.candidate.channel import DTYPES, Channel, ChannelError, Message
 from harness.candidate.experience import Ledger, StreamExperience
 from harness.candidate.flops import FlopCount
-from harness.candidate.loading import call, describe, explained, load_method, named
+from harness.candidate.loading import describe, explained, load_method, named
+from harness.candidate.problem import CandidateProblem
+from harness.candidate.state import packed, randomness, restore_randomness, unpacked
 from harness.candidate.tensors import ENCODED, as_array
-from harness.contract import Array, Budget, Call, Constraint
+from harness.contract import Array, Budget
 from harness.errors import DIVERGED, RunFailure
 from harness.fingerprint import of_weights
-
-
-class CandidateProblem:
-    """Implements `harness.contract.Problem`."""
-
-    def __init__(
-        self, facts: Mapping[str, Any], weights: Mapping[str, Array], ledger: Ledger
-    ) -> None:
-        self.inputs: tuple[int, ...] = tuple(facts["inputs"])
-        self.classes: int = facts["classes"]
-        self.tasks: int = facts["tasks"]
-        self.task_told: bool = facts["task_told"]
-        self.device = torch.device(facts["device"])
-        self.budget = ledger.budget
-        self._ledger = ledger
-        self.facts: Mapping[str, Any] = facts["facts"]
-        self.rng = torch.Generator().manual_seed(facts["seeds"]["method"])
-        constraint = facts["constraint"]
-        self.constraint: Constraint | None = call(Call(**constraint)) if constraint else None
-        torch.manual_seed(facts["seeds"]["model"])
-        network = call(Call(**facts["model"]))
-        if weights:
-            network.load_state_dict({n: torch.from_numpy(a.copy()) for n, a in weights.items()})
-        self._network: nn.Module = network.to(self.device)
-
-    def spend(self, **amounts: int) -> None:
-        """See `harness.contract.Problem.spend`."""
-        for name, amount in amounts.items():
-            self._ledger.spend_predicting(name, amount)
-
-    def model(self) -> nn.Module:
-        """See `harness.contract.Problem.model`."""
-        return copy.deepcopy(self._network)
 
 
 def serve(channel: Channel) -> None:
@@ -94,6 +62,7 @@ class Candidate:
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self._sheets: dict[int, Tensor] = {}  # of this exam: number -> inputs (N, ...)
+        self._looked_at: _Undisturbed | None = None  # since the first answer of an evaluation
 
     def answer(self, message: Message) -> None:
         """Do what one message asks and reply."""
@@ -102,13 +71,24 @@ class Candidate:
             "describe": self._describe,
             "open": self._open,
             "untrained": self._untrained,
+            "initial": self._initial,
             "load": self._load,
+            "resume": self._resume,
+            "state": self._tell_state,
             "learn": self._learn,
             "predict": self._predict,
             "deliver": self._deliver,
             "finish": self._finish,
         }
+        if message.kind != "predict":
+            self._look_away()
         verbs[message.kind](message)
+
+    def _look_away(self) -> None:
+        """Being asked changes nothing: what answers have moved is put back after the last."""
+        if self._looked_at is not None:
+            self._looked_at.put_back()
+            self._looked_at = None
 
     def _accelerators(self, _: Message) -> None:
         names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
@@ -123,14 +103,18 @@ class Candidate:
         facts = message.data
         self._sheets = {}
         torch.set_num_threads(facts["threads"])
+        flushes = torch.set_flush_denormal(facts["flush_denormals"])
         if facts["device"] != "cpu":  # on a CPU it changes nothing but the speed
             torch.use_deterministic_algorithms(True, warn_only=True)
         weights = dict(zip(facts["weight_names"], message.arrays, strict=True))
         self._ledger = Ledger(Budget(**facts["budget"]))
         self._problem = CandidateProblem(facts, weights, self._ledger)
+        if facts["eager"]:
+            torch.manual_seed(facts["seeds"]["model"])
+            _ = self._problem.network  # off the clock of the run
         self._facts = facts
         self._flops = FlopCount() if facts["flops"] else None
-        self._channel.send("opened")
+        self._channel.send("opened", {"flushes": flushes})
 
     def _untrained(self, message: Message) -> None:
         """Judge the network as it is before training; no method ever comes to this process."""
@@ -144,14 +128,18 @@ class Candidate:
 
         self._channel.send("predicted", {"spent": {}}, [self._outputs(message, predict)])
 
+    def _initial(self, message: Message) -> None:
+        """The network as it is before training: size and hash, and its weights if asked."""
+        network = self._problem.model()
+        wanted = message.data["weights"]
+        self._channel.send(
+            "delivered", _told(network), [_packed(_state(network))] if wanted else []
+        )
+
     def _load(self, message: Message) -> None:
         """Import the method, set its hyper-parameters and start it."""
-        seed = self._facts["seeds"]["method"]
-        torch.manual_seed(seed)
-        random.seed(seed)
-        np.random.seed(seed % 2**32)  # for methods that use the global generator
-        self._before = set(sys.modules)
-        method = load_method(message.data["target"])
+        self._seed(self._facts["seeds"]["method"])
+        method = self._imported(message)
         self._method = method(**message.data["setting"])
         self._channel.send("loaded")
         if self._channel.receive() is None:
@@ -159,6 +147,38 @@ class Candidate:
         with _named_verb("start"), self._learning():
             self._method.start(self._problem)
         self._channel.send("started", self._counts())
+
+    def _seed(self, seed: int) -> None:
+        """For methods that use the global generators."""
+        torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+
+    def _imported(self, message: Message) -> Any:
+        """The method's class."""
+        self._before = set(sys.modules)
+        return load_method(message.data["target"])
+
+    def _resume(self, message: Message) -> None:
+        """Go on from the state of another process of this run, with what that had spent."""
+        self._imported(message)
+        spent = message.data["spent"]
+        self._ledger.samples_seen, self._ledger.samples_read = spent["samples"]
+        self._ledger.spent = dict(spent["amounts"])
+        self._ledger.train_seconds = spent["train_seconds"]
+        if self._flops:
+            self._flops.go_on(spent["train_flops"])
+        state, random_states = message.arrays
+        self._method = unpacked(state, self._problem)
+        restore_randomness(random_states, self._problem)
+        if message.data["reseeded"] is not None:
+            self._seed(message.data["reseeded"])
+            self._problem.rng.manual_seed(message.data["reseeded"])
+        self._channel.send("resumed")
+
+    def _tell_state(self, _: Message) -> None:
+        states = [packed(self._method, self._problem), randomness(self._problem)]
+        self._channel.send("state", arrays=states)
 
     def _learn(self, message: Message) -> None:
         data, device = message.data, self._problem.device
@@ -191,16 +211,13 @@ class Candidate:
         return self._flops.predicting() if self._flops else contextlib.nullcontext()
 
     def _pause(self) -> bool:
-        """An evaluation point inside `learn`: answer until the proctor says go on, or stop.
-
-        Random states and training modes are put back, so that being looked at changes nothing.
-        """
-        with _undisturbed(self._problem.rng, getattr(self._method, "model", None)):
-            self._channel.send("point", self._counts())
-            while (message := self._channel.receive()) is not None:
-                if message.kind in ("go on", "stop"):
-                    return message.kind == "stop"
-                self.answer(message)
+        """An evaluation point inside `learn`: answer until the proctor says go on, or stop."""
+        self._channel.send("point", self._counts())
+        while (message := self._channel.receive()) is not None:
+            if message.kind in ("go on", "stop"):
+                self._look_away()
+                return message.kind == "stop"
+            self.answer(message)
         raise BrokenPipeError
 
     def _reward(self, prompts: Tensor, completions: Tensor) -> Tensor:
@@ -213,6 +230,7 @@ class Candidate:
         return torch.from_numpy(reply.arrays[0].copy()).to(self._problem.device)
 
     def _predict(self, message: Message) -> None:
+        self._looked_at = self._looked_at or _Undisturbed(self._method, self._problem)
         takes_task = "task" in inspect.signature(self._method.predict).parameters
         options = {"task": message.data["task"]} if takes_task else {}
 
@@ -223,7 +241,8 @@ class Candidate:
         with self._predicting():
             outputs = self._outputs(message, predict)
         spent, self._ledger.predicting = self._ledger.predicting, {}
-        self._channel.send("predicted", {"spent": spent}, [outputs])
+        flops = self._flops.predicted if self._flops else 0
+        self._channel.send("predicted", {"spent": spent, "flops": flops}, [outputs])
 
     def _outputs(self, message: Message, predict: Callable[[Tensor], Any]) -> Array:
         """Outputs (N, ...) of one sheet, asked for in batches."""
@@ -251,27 +270,20 @@ class Candidate:
 
     def _deliver(self, _: Message) -> None:
         """Hand over the weights: safetensors in a byte array."""
-        from safetensors.torch import save
-
         model = getattr(self._method, "model", None)
         if not isinstance(model, nn.Module):
             raise RunFailure("contract", "this scenario asks for weights: set self.model")
-        tensors = dict(_state(model))
-        tensors |= {ENCODED + n: t for n, t in getattr(self._method, "encoded", {}).items()}
-        weights = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
-        content = np.frombuffer(save(weights), np.uint8)
-        self._channel.send("delivered", arrays=[content])
+        encoded = [(ENCODED + n, t) for n, t in getattr(self._method, "encoded", {}).items()]
+        self._channel.send("delivered", arrays=[_packed([*_state(model), *encoded])])
 
     def _finish(self, message: Message) -> None:
-        """Size and hash of the network, where there is one, and what was imported, if asked."""
+        """What is asked: size and hash of the network, where there is one; what was imported."""
         told: dict[str, Any] = {"parameters": None, "weights_sha256": None, "modules": []}
         if message.data["apart"]:
             told["modules"] = imported.unhashed(self._before, message.data["apart"])
         model = getattr(self._method, "model", None)
-        if isinstance(model, nn.Module):
-            weights = {name: as_array(tensor) for name, tensor in _state(model)}
-            told["parameters"] = sum(p.numel() for p in model.parameters())
-            told["weights_sha256"] = of_weights(weights)
+        if message.data["whole"] and isinstance(model, nn.Module):
+            told |= _told(model)
         self._channel.send("finished", told)
 
     def _counts(self) -> dict[str, Any]:
@@ -318,9 +330,7 @@ def _answering(method: Any) -> Iterator[None]:
     In training mode, batch normalisation answers by what other test inputs look like, and learns
     from them.
     """
-    attributes = getattr(method, "__dict__", {}).values()
-    held = [value for value in attributes if isinstance(value, nn.Module)]
-    modules = [module for network in held for module in network.modules()]
+    modules = _modules(method)
     modes = [module.training for module in modules]
     for module in modules:
         module.training = False
@@ -329,24 +339,46 @@ def _answering(method: Any) -> Iterator[None]:
         module.training = mode
 
 
-@contextlib.contextmanager
-def _undisturbed(rng: torch.Generator, model: Any) -> Iterator[None]:
-    """Put random states and training modes back afterwards."""
-    modules = list(model.modules()) if isinstance(model, nn.Module) else []
-    modes = [module.training for module in modules]
-    states = torch.get_rng_state(), rng.get_state(), random.getstate(), np.random.get_state()
-    yield
-    torch.set_rng_state(states[0])
-    rng.set_state(states[1])
-    random.setstate(states[2])
-    np.random.set_state(states[3])
-    for module, mode in zip(modules, modes, strict=True):
-        module.training = mode
+class _Undisturbed:
+    """Random states and training modes as they are now, to be put back."""
+
+    def __init__(self, method: Any, problem: CandidateProblem) -> None:
+        self._problem = problem
+        self._states = randomness(problem)
+        self._modes = [(module, module.training) for module in _modules(method)]
+
+    def put_back(self) -> None:
+        """Once the method has been looked at."""
+        restore_randomness(self._states, self._problem)
+        for module, mode in self._modes:
+            module.training = mode
+
+
+def _modules(method: Any) -> list[nn.Module]:
+    """The networks that a method holds, with all their parts."""
+    attributes = getattr(method, "__dict__", {}).values()
+    held = [value for value in attributes if isinstance(value, nn.Module)]
+    return [module for network in held for module in network.modules()]
 
 
 def _report(channel: Channel, kind: str, reason: str) -> None:
     with contextlib.suppress(OSError, ChannelError):
         channel.send("failed", {"kind": kind, "reason": reason[:4000]})
+
+
+def _told(model: nn.Module) -> dict[str, Any]:
+    """Size and hash of a network."""
+    weights = {name: as_array(tensor) for name, tensor in _state(model)}
+    parameters = sum(p.numel() for p in model.parameters())
+    return {"parameters": parameters, "weights_sha256": of_weights(weights)}
+
+
+def _packed(tensors: Iterable[tuple[str, Tensor]]) -> Array:
+    """Tensors by name as the bytes (N,) of safetensors."""
+    from safetensors.torch import save
+
+    weights = {name: t.detach().cpu().contiguous().clone() for name, t in tensors}
+    return np.frombuffer(save(weights), np.uint8)
 
 
 def _state(model: nn.Module) -> list[tuple[str, Tensor]]:

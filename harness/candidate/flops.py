@@ -18,9 +18,13 @@ class FlopCount:
 
     def __init__(self) -> None:
         self.predicted = 0
-        self._learned = 0  # by verbs that have returned
+        self._learned = 0  # by verbs that have returned, of earlier processes too
         self._predicted_within = 0  # while the present verb learns
         self._mode: FlopCounterMode | None = None
+
+    def go_on(self, learned: int) -> None:
+        """Start from what an earlier process of the run has counted."""
+        self._learned = learned
 
     @property
     def learned(self) -> int:

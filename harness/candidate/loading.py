@@ -15,7 +15,7 @@ from typing import Any
 from harness import space as spaces
 from harness.candidate import hyperparameters
 from harness.candidate.channel import ChannelError
-from harness.contract import Call
+from harness.contract import LIFTABLE, Call
 from harness.errors import FailureKind, HeldoutError
 from harness.fingerprint import digest, import_root
 
@@ -179,6 +179,23 @@ def describe(target: str, place: str = "") -> dict[str, Any]:
         errors.append(
             f'{target}: requires is {str(requires)[:40]!r}; write a set of names: {{"labels"}}'
         )
+    rule = getattr(method, "learning_rule", spaces.LEARNING_RULES[0])
+    if "learning_rule" in fields:
+        errors.append(
+            f"{target}: learning_rule is a hyper-parameter of it; annotate it as "
+            "ClassVar[str], or call the hyper-parameter otherwise"
+        )
+    elif not isinstance(rule, str) or rule not in spaces.LEARNING_RULES:
+        errors.append(
+            f"{target}: learning_rule is {str(rule)[:40]!r}; write one of "
+            f"{', '.join(map(repr, spaces.LEARNING_RULES))}, by the kind of its steps"
+        )
+    lifts = getattr(method, "lifts", ())
+    if not _is_names(lifts) or not set(lifts) <= LIFTABLE:
+        errors.append(
+            f"{target}: lifts is {str(lifts)[:40]!r}; write a set of limits of the budget, of "
+            f"{', '.join(sorted(LIFTABLE))}"
+        )
     problems = spaces.problems(space, list(fields), target) if not errors else []
     return {
         "errors": errors + problems,
@@ -186,6 +203,8 @@ def describe(target: str, place: str = "") -> dict[str, Any]:
         "space": spaces.to_json(space) if not errors and not problems else {},
         "requires": sorted(requires) if _is_names(requires) else [],
         "own_model": bool(getattr(method, "own_model", False)),
+        "learning_rule": rule if isinstance(rule, str) else "",
+        "lifts": sorted(lifts) if _is_names(lifts) else [],
     }
 
 
@@ -197,6 +216,8 @@ def check_description(told: Mapping[str, Any]) -> None:
         try:
             spaces.from_json(told["space"])
             sound = _is_names(told["requires"]) and isinstance(told["own_model"], bool)
+            sound = sound and told["learning_rule"] in spaces.LEARNING_RULES
+            sound = sound and _is_names(told["lifts"]) and set(told["lifts"]) <= LIFTABLE
             values = [(kind, value) for kind, value in fields.values()]
             sound = sound and all(type(value).__name__ == kind for kind, value in values)
         except (LookupError, TypeError, ValueError, AttributeError, HeldoutError):

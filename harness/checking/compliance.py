@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from math import isclose
 
-from harness import protocol, seeds
+from harness import protocol, seeds, space
 from harness.checking import provenance
 from harness.contract import Scenario, SideName
 from harness.errors import HeldoutError
@@ -60,7 +60,22 @@ def doubts(
         return
     if any(dict(record.spec.setting) != dict(selection.setting) for record in group):
         yield f"{label}: was judged with another setting than its selection chose; delete it"
+    yield from _stated(group[0], selection, scenario, label)
     yield from _tuning(group[0], selection, by_key, label)
+
+
+def _stated(
+    record: Record, selection: Selection, scenario: Scenario | None, label: str
+) -> Iterator[str]:
+    """How many trials the scenario states: with a lower number too few trials would be ranked."""
+    if scenario is None or record.spec.contract < protocol.EQUAL_CHANCES:
+        return
+    stated = protocol.enough_trials(scenario.trials, selection.space or {})
+    if stated is not None and (selection.stated_trials or 0) < stated:
+        yield (
+            f"{label}: its selection says that {selection.stated_trials} trials are stated, where "
+            f"the scenario states {stated}; delete these records and tune again"
+        )
 
 
 def _seeds(group: Sequence[Record], label: str, scenario: Scenario | None) -> Iterator[str]:
@@ -157,12 +172,16 @@ def _choice(
 
 
 def unlike_the_rule(study: Study, selection: Selection) -> bool:
-    """Whether the trials are not the points that the rule gives every method."""
+    """Whether the trials are not the points that the rule gives every method.
+
+    From version 2 of the contract on the selection also says what was searched.
+    """
     try:
-        planned = protocol.plan_tuning(study)
+        planned, searched = protocol.plan_tuning(study), protocol.searched(study)
     except HeldoutError:
         return True
-    return tuple(spec.key for spec in planned) != selection.tuning_keys
+    told = space.to_json(searched) if study.contract >= protocol.EQUAL_CHANCES else None
+    return tuple(spec.key for spec in planned) != selection.tuning_keys or told != selection.space
 
 
 def facts(records: Sequence[Record]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness import protocol, space, study
-from harness.contract import Scalar, Scenario
+from harness.contract import CONTRACT_VERSION, Scalar, Scenario
 from harness.engines.facts import MethodFacts, of_method
 from harness.engines.local import LocalEngine
 from harness.errors import HeldoutError
@@ -22,7 +22,6 @@ from harness.records.store import Store
 from harness.registry import legibility, registry
 from harness.registry.legibility import Finding
 from harness.registry.registry import MethodEntry
-from harness.space import Choice, Dimension
 
 SHORT = {"epochs": "1", "steps": "20"}  # per experience, whichever is reached first
 PATIENCE_SECONDS = 25.0  # after which no further scenario is begun
@@ -76,11 +75,11 @@ def _space(facts: MethodFacts) -> Iterator[Finding]:
         yield Finding(
             "space",
             "hint",
-            "it declares no space, so tuning has nothing to choose; name what should be searched: "
-            'space = {"lr": LogUniform(1e-3, 1.0)}',
+            "it declares no space, so tuning has nothing to choose but what scenarios search for "
+            'all; name what else should be searched: space = {"lr": LogUniform(1e-3, 1.0)}',
         )
         return
-    outside = [n for n, d in dimensions.items() if not _holds(d, defaults[n])]
+    outside = [n for n, d in dimensions.items() if not space.holds(d, defaults[n])]
     for name in outside:
         yield Finding(
             "space",
@@ -92,14 +91,34 @@ def _space(facts: MethodFacts) -> Iterator[Finding]:
         yield Finding("space", "ok", f"searches {', '.join(sorted(dimensions))}")
 
 
-def _holds(dimension: Dimension, value: Scalar) -> bool:
-    if isinstance(dimension, Choice):
-        return value in dimension.options
-    return (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and dimension.low <= value <= dimension.high
-    )
+def shared(
+    scenarios: Sequence[Scenario], facts: MethodFacts, contract: int = CONTRACT_VERSION
+) -> Iterator[Finding]:
+    """Whether a method can search what scenarios of a suite state for all, and what that means."""
+    found: dict[str, Finding] = {}
+    for scenario in scenarios if contract >= protocol.EQUAL_CHANCES else ():
+        stated = space.under(scenario.shared, facts.learning_rule)
+        wrong = list(space.misfits(stated, facts.defaults, scenario.suite))
+        found |= {sentence: Finding("space", "problem", sentence) for sentence in wrong}
+        for name in sorted(set(stated) & set(facts.defaults)) if not wrong else ():
+            own = " in place of its own range" if name in facts.dimensions else ""
+            text = f"{scenario.suite}: {name} is searched over {stated[name]}, as by all{own}"
+            found[text] = Finding("space", "ok", text)
+    yield from found.values()
+
+
+def tried(
+    scenario: Scenario, facts: MethodFacts, contract: int = CONTRACT_VERSION
+) -> list[dict[str, Scalar]]:
+    """The first points that tuning would try, none where the method cannot search them."""
+    dimensions = facts.dimensions
+    if contract < protocol.EQUAL_CHANCES:
+        return space.points(dimensions, POINTS, STUDY_SEED) if dimensions else []
+    stated = space.under(scenario.shared, facts.learning_rule)
+    if any(space.misfits(stated, facts.defaults, scenario.suite)):
+        return []
+    dimensions = space.searched(dimensions, stated, facts.defaults)
+    return space.tried(dimensions, stated, 1 + POINTS, STUDY_SEED)[1:]
 
 
 class _Trial:
@@ -137,6 +156,7 @@ class _Trial:
             yield Finding("run", "problem", f"it needs {needs}; no {who} offers that")
             return
         first, record = self._first(scenarios, suite)
+        yield from shared([s for s in scenarios if s.suite == first.suite], self._facts)
         yield from self._judged(first, record)
         if record.status == "ok":
             yield from self._repeated(first, record)
@@ -169,7 +189,13 @@ class _Trial:
                 return tried[scenario.suite]
         return next(iter(tried.values()))
 
-    def _run(self, scenario: Scenario, setting: Mapping[str, Scalar] | None = None) -> Record:
+    def _run(
+        self,
+        scenario: Scenario,
+        setting: Mapping[str, Scalar] | None = None,
+        *,
+        borders: bool = True,
+    ) -> Record:
         """One short run, always anew: into a results folder of its own."""
         self._stores += 1
         self._notify(f"running on {scenario.id}")
@@ -184,7 +210,7 @@ class _Trial:
         (entry,), _ = study.prepare(request, self._engine, Store(self._folder))
         (spec,) = protocol.plan_evaluation(entry.study, None)
         brief = self._brief.setdefault(scenario.id, _briefly(scenario))
-        job = replace(entry, scenario=brief).job(spec, None)
+        job = replace(replace(entry, scenario=brief).job(spec, None), borders=borders)
         store = Store.open(self._folder / f"results-{self._stores}")
         report = self._engine.run([job], store, lambda _: None)
         if report.errors:
@@ -212,34 +238,34 @@ class _Trial:
         yield from _speed(scenario, record)
 
     def _repeated(self, scenario: Scenario, record: Record) -> Iterator[Finding]:
-        """Law 10: the same bits once more."""
-        again = self._run(scenario)
-        differing = [
-            name
-            for name, one, other in (
-                ("predictions", record.predictions, again.predictions),
-                ("weights", record.weights_sha256, again.weights_sha256),
-                ("samples", record.cost.samples_seen, again.cost.samples_seen),
-                ("status", record.status, again.status),
-            )
-            if one != other
-        ]
-        if differing:
+        """Law 10: the same bits once more; law 11: they are, too, if one process does it all."""
+        alone = self._run(scenario, borders=False)
+        if not (differing := _differing(record, alone)):
+            yield Finding("determinism", "ok", "two runs with one seed are the same bit for bit")
+            if record.carried_bytes:
+                yield Finding("state", "ok", "all that it needs later is in its state")
+            return
+        if again := _differing(record, self._run(scenario)):
             yield Finding(
                 "determinism",
                 "problem",
-                f"two runs with one seed differ in {', '.join(differing)}; draw from problem.rng "
+                f"two runs with one seed differ in {', '.join(again)}; draw from problem.rng "
                 "only, and let neither time nor addresses nor the order of a set decide anything",
             )
-        else:
-            yield Finding("determinism", "ok", "two runs with one seed are the same bit for bit")
+            return
+        yield Finding("determinism", "ok", "two runs with one seed are the same bit for bit")
+        reason = f" ({alone.failure.reason})" if alone.failure else ""
+        yield Finding(
+            "state",
+            "problem",
+            f"it learns otherwise where one process does it all: {', '.join(differing)} "
+            f"differ{reason}; keep in `self` what it needs later, change nothing in `predict`, and "
+            "need no gradient of the experience before",
+        )
 
     def _points(self, scenario: Scenario) -> Iterator[Finding]:
         """The first settings that tuning would try."""
-        dimensions = self._facts.dimensions
-        if not dimensions:
-            return
-        for setting in space.points(dimensions, POINTS, STUDY_SEED):
+        for setting in tried(scenario, self._facts):
             failure = self._run(scenario, setting).failure
             if failure is not None:
                 given = ", ".join(f"{name}={value}" for name, value in setting.items())
@@ -249,6 +275,17 @@ class _Trial:
                     f"with {given} it fails on {scenario.id}: {failure.reason}; such a trial "
                     "counts as failed: narrow the space, or mend the method",
                 )
+
+
+def _differing(one: Record, other: Record) -> list[str]:
+    """What of two runs is not the same."""
+    compared = {
+        "predictions": (one.predictions, other.predictions),
+        "weights": (one.weights_sha256, other.weights_sha256),
+        "samples": (one.cost.samples_seen, other.cost.samples_seen),
+        "status": (one.status, other.status),
+    }
+    return [name for name, (this, that) in compared.items() if this != that]
 
 
 def _briefly(scenario: Scenario) -> Scenario:

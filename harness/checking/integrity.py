@@ -16,7 +16,7 @@ from typing import Any
 from harness.errors import HeldoutError, is_kind
 from harness.records import schema
 from harness.records.reading import record_files
-from harness.records.record import Record
+from harness.records.record import BASE, Record
 from harness.records.store import Store, is_as_written, pack_of, read_file, slug
 
 KEY_NAME = re.compile(r"[0-9a-f]{64}")
@@ -161,6 +161,8 @@ def _copies(held: Sequence[Held]) -> Iterator[str]:
                 )
                 continue
         if not one.record.predictions or one.record.weights_sha256 is None:
+            continue
+        if spec.method == BASE:
             continue
         place = (spec.suite, spec.scenario, spec.side, spec.data_fingerprint)
         same = (*place, one.record.weights_sha256, one.record.predictions)

@@ -10,9 +10,11 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from harness import doing_nothing
 from harness.contract import Point, Scenario
 from harness.engines.facts import of_method
-from harness.engines.local import Job, LocalEngine
+from harness.engines.job import Job
+from harness.engines.local import LocalEngine
 from harness.errors import HeldoutError
 from harness.isolation import sandbox
 from harness.isolation.workfolder import WorkFolder
@@ -48,18 +50,18 @@ def obstacle(record: Record, source_hash: str) -> str:
 
 
 def differing(
-    record: Record, scenario: Scenario, method: MethodEntry, engine: LocalEngine, root: Path
+    record: Record, scenario: Scenario, method: MethodEntry | None, engine: LocalEngine, root: Path
 ) -> list[str]:
     """What comes out otherwise when a run of the folder `root` is done again.
 
-    Raises HeldoutError if it cannot be.
+    Doing nothing has no `method`. Raises HeldoutError if it cannot be.
     """
     with WorkFolder() as folder:
-        facts = of_method(method, engine, folder)
-        job = Job(
-            record.spec, scenario, method.target, record.budget_standard, facts.declaration,
-            record.selection,
-        )  # fmt: skip
+        target, facts = doing_nothing.METHOD.target, doing_nothing.FACTS
+        if method is not None:
+            target, facts = method.target, of_method(method, engine, folder)
+        standard = record.budget_standard
+        job = Job(record.spec, scenario, target, standard, facts.declaration, record.selection)
         store = Store.open(folder / "results")
         salt.lend(root, store.root)
         report = engine.run([job], store, lambda _: None)

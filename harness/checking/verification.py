@@ -34,12 +34,12 @@ from harness.fingerprint import of_source
 from harness.isolation.workfolder import WorkFolder
 from harness.metering import machine
 from harness.proctor.exam import Exam
-from harness.protocol import Study
+from harness.protocol import Study, limits
 from harness.records import salt
-from harness.records.record import Record
+from harness.records.record import BASE, BASE_HASH, Record
 from harness.registry import registry
-from harness.registry.content import content_hash
-from harness.study import limits
+from harness.registry.content import content_hash, data_fingerprint
+from harness.space import under
 
 Place = tuple[str, str]  # (suite, scenario)
 
@@ -163,11 +163,13 @@ class _Inspection:
                     for clause in rescoring.untaught(one.record, scenario)
                 ]
         try:
-            prints = {
-                side: scenario.fingerprint(side)
-                for side in sorted({one.record.spec.side for one in now})
-            }
-            old = [o for o in now if o.record.spec.data_fingerprint != prints[o.record.spec.side]]
+            print_ = functools.cache(functools.partial(data_fingerprint, scenario))
+            old = [
+                one
+                for one in now
+                if one.record.spec.data_fingerprint
+                != print_(one.record.spec.side, one.record.spec.contract)
+            ]
             self._from_predictions([o for o in now if o not in old], scenario)
         except Exception as error:  # data that is not here, a library, a suite's own code
             self._cannot(place, [one.record for one in now], _sentence(error))
@@ -245,7 +247,6 @@ class _Inspection:
             notify(f"repeating {one.name}")
             try:
                 scenario = registry.scenarios(spec.suite)[spec.scenario]
-                assert entry is not None
                 wrong = repeating.differing(one.record, scenario, entry, self._engine, self._root)
             except HeldoutError as error:
                 unable[str(error)] += 1
@@ -288,6 +289,8 @@ class _Inspection:
         The hash is by the version of the contract that the record was made under.
         """
         name = (record.spec.suite, record.spec.method, record.spec.contract)
+        if record.spec.method == BASE:
+            return BASE_HASH, None
         if name not in self._methods:
             try:
                 entry = registry.find_method(record.spec.method, record.spec.suite)
@@ -303,7 +306,7 @@ class _Inspection:
         for method, those in sorted(by_method.items()):
             entry = self._method(those[0])[1]
             stale = sum(record.spec.method_hash != self._method(record)[0] for record in those)
-            if entry is None:
+            if entry is None and method != BASE:
                 self.unchecked.append(
                     f"{'/'.join(place)}: the source of {method} is not here, so nobody knows "
                     "whether these records are stale; run bench verify where its file is"
@@ -346,6 +349,7 @@ class _Inspection:
             libraries=spec.libraries, isolation=spec.isolation, protocol=spec.protocol,
             trials=selection.trials, tuning_seeds=len(selection.tuning_seeds),
             seeds=len(group), fixed={}, contract=spec.contract, salt_sha256=spec.salt_sha256,
+            shared=under(scenario.shared, facts.learning_rule), stated_trials=scenario.trials,
         )  # fmt: skip
         if compliance.unlike_the_rule(study, selection):
             self.doubts.append(

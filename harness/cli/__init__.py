@@ -31,6 +31,7 @@ COMMANDS = {
     "salt": "Say or decide what seeds are made from.",
     "data": "Say which data sets the scenarios need and where they are.",
     "doctor": "Say what this machine can measure, isolate and accelerate.",
+    "audit": "Say from the records where the board's own ranks are weak.",
     "leaderboard": "Rank methods; freeze what they are measured against; build the site.",
 }
 _MODULES = {"list": "listing"}  # a module called `list` would hide the built-in

@@ -118,13 +118,15 @@ def describe(results: Path) -> int:
       bench leaderboard describe --results results
     """
     from harness.records.reading import read_table
+    from harness.records.record import BASE
     from harness.records.store import Store
     from harness.registry import description, registry
 
     table, _ = read_table(results)
     names = table.group_by(["method", "method_hash"]).aggregate([]).to_pylist()
     known, _ = description.read_all(results)
-    wanted = {(row["method"], row["method_hash"]) for row in names}
+    named = {(row["method"], row["method_hash"]) for row in names}
+    wanted = {name for name in named if name[0] != BASE}  # which has no source
     entries = [entry for found in registry.methods().values() for entry in found]
     found, lost = description.missing(wanted, entries)
     root = Store.open(results).root
@@ -146,8 +148,17 @@ def describe(results: Path) -> int:
     show_default=True,
     help="CSV has all digits, the others those of the page.",
 )
+@click.option(
+    "--class",
+    "within",
+    type=click.Choice(["any", "8x", "2x", "state-8x", "state-2x"]),
+    default="any",
+    show_default=True,
+    help="Only methods that take at most so many times what the frozen reference takes to train, "
+    "or carries from one experience to the next, ranked among themselves.",
+)
 @options.results
-def show(place: str, form: Any, results: Path) -> int:  # fmt: skip
+def show(place: str, form: Any, within: str, results: Path) -> int:  # fmt: skip
     """Print the table of a suite, or of one of its scenarios, with the numbers of the site.
 
     A suite for which nothing is frozen has no table of its own; its scenarios' tables are printed.
@@ -156,22 +167,33 @@ def show(place: str, form: Any, results: Path) -> int:  # fmt: skip
     Example:
       bench leaderboard show energy
       bench leaderboard show energy/digits-mlp-2 --format latex
+      bench leaderboard show continual --class 2x
     """
     from leaderboard.pages import suite_page, tables
-    from leaderboard.standings import overall
+    from leaderboard.standings import classes, overall
     from leaderboard.standings.lookup import scenario_of, suite_of
 
     standing = suite_of(results, place.partition("/")[0])
-    found = overall.of_suite(standing)
+    found, placed = overall.of_suite(standing), classes.of_suite(standing)
     if "/" in place:
-        shown = [tables.of_scenario(scenario_of(standing, place))]
+        one = scenario_of(standing, place)
+        shown = [tables.of_scenario(one, placed[one.scenario.name], within)]
     elif found.anchors:
-        shown = tables.of_suite(found)
+        shown = tables.of_suite(found, classes.of_overall(standing, found, placed), within)
         if form in ("plain", "markdown"):
             terminal.say(suite_page.sentence(standing, found))
             terminal.say()
     else:
-        shown = [tables.of_scenario(scenario) for scenario in standing.scenarios]
+        shown = [
+            tables.of_scenario(one, placed[one.scenario.name], within) for one in standing.scenarios
+        ]
+    if not any(table.rows for table in shown):
+        terminal.say(
+            f"no method is known to be within {within}: it takes a frozen reference, and costs of "
+            "its runs and theirs that can be compared; see: bench leaderboard freeze --help",
+            err=True,
+        )
+        return OK
     text = tables.text(shown, form)
     if form == "csv":
         terminal.data(f"{text}\n")

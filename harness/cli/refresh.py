@@ -53,7 +53,8 @@ def command(suites: tuple[str, ...], jobs: int, data: Path | None, results: Path
         for request in requests(table, suites):
             done = study.run(request, engine, store, progress.notify)
             if done.executed:
-                terminal.say(f"{request.methods[0]} on {request.place}: {done.executed} runs made")
+                what = f"{request.methods[0]} on {request.place}, {request.protocol}"
+                terminal.say(f"{what}: {done.executed} runs made")
             failed, executed = failed + done.failed, executed + done.executed
             found += done.found
             errors += [*done.errors, *(n.reason for n in done.not_applicable)]

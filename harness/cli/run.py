@@ -23,7 +23,11 @@ from harness.cli import OK, SOME_FAILED, options, terminal
     help="Which scenarios of the suite: core runs offline in minutes.",
 )
 @click.option("--seeds", type=int, help="Evaluation runs per method. Default: the scenario's.")
-@click.option("--trials", type=int, help="Settings tried in tuning. Default: the scenario's.")
+@click.option(
+    "--trials",
+    type=int,
+    help="Settings tried in tuning. Default: the scenario's; rows of fewer are not ranked.",
+)
 @click.option(
     "--jobs",
     type=click.IntRange(1),
@@ -47,10 +51,11 @@ from harness.cli import OK, SOME_FAILED, options, terminal
 )
 @click.option(
     "--protocol",
-    type=click.Choice(["heldout", "conventional"]),
+    type=click.Choice(["heldout", "conventional", "both"]),
     default="heldout",
     show_default=True,
-    help="conventional tunes on the evaluation problem, marked so.",
+    help="conventional tunes on the evaluation problem, marked so; both does each, which shows "
+    "the gap between them.",
 )
 @click.option(
     "--isolation",
@@ -113,6 +118,7 @@ def command(
       bench run continual er
       bench run continual/split-digits-class er finetune --jobs 2
       bench run continual my.py:Mine --seeds 10
+      bench run sparse set rigl --protocol both
     """
     from harness import study
     from harness.cli.progress import Progress
@@ -151,6 +157,12 @@ def command(
         terminal.say(
             f"bench: {weaker} of these runs were made outside a sandbox earlier, and say so; "
             "delete their records to have them made again",
+            err=True,
+        )
+    if less := summary.tuned_less:
+        terminal.say(
+            f"bench: {less} of these runs were made when their setting had been chosen out of "
+            "fewer trials, and say so; delete their records to have them made again",
             err=True,
         )
     if unhashed := summary.unhashed:

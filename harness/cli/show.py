@@ -62,6 +62,7 @@ def _scenario(scenario: Scenario) -> None:
             ", ".join(f"{k} {v:g}" for k, v in limits.items() if isinstance(v, int | float)),
         ],
         ["tuning", f"{scenario.trials} trials x {scenario.tuning_seeds} seeds"],
+        *([f"{name}, for all", str(d)] for name, d in sorted(scenario.shared.items())),
         ["evaluation", f"{scenario.seeds} seeds"],
     ]
     terminal.show(terminal.table(rows, form="plain"))

@@ -31,8 +31,11 @@ class Line:
     seeds: int
     failed: int
     tuning_runs: int | None
-    tuning_seconds: float | None
-    train_seconds: float | None  # mean
+    tuning_seconds: float | None  # wall
+    tuning_cpu_seconds: float | None
+    train_seconds: float | None  # wall, mean
+    train_cpu_seconds: float | None  # mean
+    contended: bool  # whether a run had to wait for others, so that its wall seconds say no more
     energy_joules: float | None  # mean, of training
     energy_provenance: str
     differs: Mapping[str, Any]  # from the other lines of that name: "lr", "source", "epochs", ...
@@ -109,7 +112,10 @@ def _line(
         sum(r.status == "failed" for r in records),
         tuning.runs if tuning else None,
         tuning.seconds if tuning else None,
+        tuning.cpu_seconds if tuning else None,
         _mean([r.cost.train_seconds for r in records]),
+        _mean([r.cost.train_cpu_seconds for r in records]),
+        any(r.cost.contended for r in records),
         _mean([r.cost.energy_joules for r in records]) if len(provenances) == 1 else None,
         provenances.pop() if len(provenances) == 1 else "mixed",
         differs,
@@ -121,6 +127,7 @@ def table(found: Sequence[Line]) -> str:
     """The lines as a plain text table, with what lines of one name differ in."""
     apart = any(line.differs for line in found)
     unhashed = any(line.unhashed for line in found)
+    measured = any(line.energy_provenance == "measured" for line in found)
     rows = [
         [
             line.scenario,
@@ -129,17 +136,18 @@ def table(found: Sequence[Line]) -> str:
             _scored(line),
             f"{line.seeds}" + (f" ({line.failed} failed)" if line.failed else ""),
             "none" if line.tuning_runs is None else f"{line.tuning_runs} runs, "
-            f"{_number(line.tuning_seconds)} s",
-            _number(line.train_seconds),
-            "not measured" if line.energy_joules is None
-            else f"{_number(line.energy_joules)} {line.energy_provenance}",
+            f"{_number(line.tuning_cpu_seconds)} CPU s",
+            _number(line.train_cpu_seconds),
+            "-" if line.contended else _number(line.train_seconds),
+            *([_measured(line)] if measured else []),
             *([_setting(line.differs)] if apart else []),
             *([", ".join(ascii(name)[1:-1] for name in line.unhashed)] if unhashed else []),
         ]
         for line in found
     ]  # fmt: skip
     heads = ["scenario", "method", "protocol", "score [95 % interval]", "seeds", "tuning cost",
-             "training s", "training J", *(["differs in"] if apart else []),
+             "training CPU s", "wall s", *(["measured J"] if measured else []),
+             *(["differs in"] if apart else []),
              *(["unhashed modules: not ranked"] if unhashed else [])]  # fmt: skip
     return terminal.table(rows, heads)
 
@@ -157,7 +165,7 @@ def print_summary(summary: Summary, results: Path) -> None:
                 f"(trial {result.selection.trial}, {result.selection.score:.4g})"
             )
         if result.error:
-            terminal.say(f"{result.study.label}: {result.error}", err=True)
+            terminal.say(result.error, err=True)
     for skipped in summary.not_applicable:
         terminal.say(f"{skipped.method} on {skipped.scenario}: {skipped.verdict}, {skipped.reason}")
     for record in _failures(summary):
@@ -198,6 +206,12 @@ def as_lines(summary: Summary) -> dict[str, Any]:
 def _failures(summary: Summary) -> list[Record]:
     runs = [r for result in summary.results for r in (*result.tuning, *result.evaluation)]
     return [r for r in runs if r.failure is not None][:20]
+
+
+def _measured(line: Line) -> str:
+    """Joules of counters; any others are CPU seconds in another unit."""
+    known = line.energy_provenance == "measured"
+    return _number(line.energy_joules) if known else "not measured"
 
 
 def _scored(line: Line) -> str:

@@ -10,6 +10,7 @@ from harness.contract.method import Experience, Labelled, Method, Preferences, P
 from harness.contract.scenario import DataSource, Metric, Outputs, Scenario, Step, Stream, Test
 from harness.contract.terms import (
     CONTRACT_VERSION,
+    LIFTABLE,
     Array,
     Budget,
     Call,
@@ -21,6 +22,7 @@ from harness.space import Scalar
 
 __all__ = [
     "CONTRACT_VERSION",
+    "LIFTABLE",
     "Array",
     "Audit",
     "Budget",

@@ -22,9 +22,19 @@ class Method(Protocol):
 
     Class attributes, all optional:
     `space`: mapping of field name to a dimension of `harness.space`, what tuning may search;
+        for a field that the scenario shares (`Scenario.shared`) the scenario's range holds;
+    `learning_rule`: "sgd" (if it says nothing) or "adam", the kind of step that its field `lr` is
+        the size of, where scenarios share a range by rule: "sgd" in proportion to the gradient,
+        "adam" scaled for each weight, as Adam, AdamW, RMSprop, Lion and signs are;
     `requires`: frozenset of what a scenario must offer (`Scenario.offers`), e.g. {"labels"}, else
         the method is not applicable; what is offered and not declared, it is not handed;
+    `lifts`: set of the limits of the budget that it is run without, of `exemplars` and
+        `carried_bytes`: it has more than its rivals then, is shown as a bound and never ranked;
     `own_model`: True where it brings its own network instead of `problem.model()`.
+
+    What it needs later it keeps in attributes that pickle can write. At the end of an experience,
+    and wherever it is judged, they are taken up by another process of the same code: globals,
+    closures, files and gradients are gone there, the problem and its generator are as they were.
     """
 
     def start(self, problem: Problem) -> None:
@@ -36,7 +46,8 @@ class Method(Protocol):
     def predict(self, inputs: Tensor) -> Tensor:
         """Answer test inputs (N, ...) with outputs (N, ...), never having seen a label.
 
-        Where the task is not told, those of all tasks come mixed: look at each by itself.
+        In a process that ends then: what it changes changes nothing for learning. Where the task is
+        not told, those of all tasks come mixed: look at each by itself.
         A method may declare a second parameter `task`: the position in the stream (int) that the
         inputs belong to where the scenario reveals it, else None. Not called where the scenario
         asks for weights; there `self.model` is the deliverable, and `self.encoded` (a mapping of
@@ -74,6 +85,10 @@ class Problem(Protocol):
     @property
     def budget(self) -> Budget:
         """What this run may spend."""
+
+    @property
+    def exemplars(self) -> int | None:
+        """`budget.exemplars`: what a buffer takes its size from. None where nothing is stated."""
 
     @property
     def constraint(self) -> Constraint | None:

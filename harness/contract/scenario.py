@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from harness.contract.judging import Trace
 from harness.contract.terms import Array, Budget, Call, Deliverable, SideName, Tier
-from harness.space import Space
+from harness.space import Shared
 
 if TYPE_CHECKING:
     import torch
@@ -130,18 +130,24 @@ class Scenario:
     measure: Callable[[nn.Module, Stream], Mapping[str, float]] | None = None
     """Further numbers from delivered weights, e.g. the divergence from the base model; asked for
     at every point of the curve, like `secondary`."""
+    decoded: Callable[[SideName], str] | None = None
+    """Hash of what the data behind one side is once it is decoded: values, shapes, labels, order.
+    From contract version 2 on it stands in a run's key in place of `fingerprint`, so that copies of
+    one data set give one key, however they are kept. None where `fingerprint` is such already."""
     untrained: bool = False  # also judge the untrained network (forward transfer needs it)
     points: int = 1  # evaluations per experience, evenly spaced; the last is at its end
     predict_batch: int = 1000  # test inputs per call of `predict`
-    shared: Space = field(default_factory=dict)
-    """Dimensions that all rivals search, with this range, where they have a field of that name."""
-    exemplars: int | None = None
-    """How many training samples a method may keep beyond its experience; None: not stated."""
+    shared: Shared = field(default_factory=dict)
+    """Dimensions that all rivals search with this range, where they have a field of that name, e.g.
+    `lr`; by `Method.learning_rule` where rules need different ones (`harness.space.ByRule`). They
+    replace a method's own range for the name, and trial by trial take the same coordinates in
+    every method. From version 2 of the contract on."""
     seed_group: str = ""
-    """Scenarios of a suite with one group have, seed by seed, the same initial weights and order of
-    data, as far as their networks and data are the same: so formats and sparsities are paired with
-    their dense reference. Empty: a group of its own."""
-    trials: int = 8  # hyper-parameter settings tried
+    """From contract version 2 on scenarios of a suite with one group have, seed by seed, the same
+    initial weights, data and order of data, as far as their networks and data are the same: so
+    formats and sparsities are paired with their dense reference. Empty: the group that is called
+    like the scenario. Both are in a run's key, so that no renaming changes a result unnoticed."""
+    trials: int = 8  # hyper-parameter settings tried; who is tuned with fewer is not ranked
     tuning_seeds: int = 2  # runs per trial
     seeds: int = 5  # evaluation runs
     sources: tuple[DataSource, ...] = ()  # what it reads beside bundled and generated data

@@ -48,8 +48,14 @@ class Budget:
     patience: int | None = None
     """Early stopping, one rule for all methods: `batches()` ends when so many evaluation points
     within an experience have brought no better quality than the best before them."""
+    exemplars: int | None = None
+    """Training samples that may be kept beyond an experience, all classes together."""
     carried_bytes: int | None = None
     """What a method's state may have at the end of an experience, pickled; the problem apart."""
     spend: Mapping[str, int] = field(default_factory=dict)
     """Limits by name of what is counted beside samples, per run: "reward_calls" (counted by the
     harness), "generated_tokens", "trained_tokens" (declared through `Experience.spend`)."""
+
+
+LIFTABLE = frozenset({"exemplars", "carried_bytes"})
+"""Limits that a method may be run without if it says so (`lifts`): it is a bound then, no rival."""

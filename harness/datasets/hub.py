@@ -6,6 +6,7 @@ A local copy is a folder (`bench --data DIR`, or the variable HELDOUT_DATA) laid
                                              the folder of a configuration "default" also "data"
     DIR/<owner>/<name>/<configuration>/<split>/<class>/<image>.png        an image folder
     DIR/<owner>/<name>/<configuration>/<split>-images-idx3-ubyte.gz       and -labels-idx1-, idx
+    DIR/<owner>/<name>/.cache/huggingface/   what `hf download --local-dir` notes of its revision
 
 Without a copy the `datasets` library is asked, which keeps its own cache. That happens in the
 harness alone: a method's process is handed arrays.
@@ -27,7 +28,7 @@ from typing import Any, Literal
 import numpy as np
 
 from harness.contract import Array, DataSource, Scenario
-from harness.datasets import cells
+from harness.datasets import cache, cells, revisions
 from harness.errors import DataError
 
 VARIABLE = "HELDOUT_DATA"
@@ -60,6 +61,9 @@ class Copy:
 
     def fingerprint(self) -> str:
         """SHA-256 of names and contents; DataError where a file cannot be read."""
+        return cache.of_files(f"files of {self.source.id}/{self.split}", self.files, self._hash)
+
+    def _hash(self) -> str:
         sha = hashlib.sha256(f"{self.source.id}/{self.split}/{self.kind}".encode())
         for path in self.files:
             try:
@@ -79,6 +83,17 @@ class Copy:
             return len(read_idx(self.files[1]))
         count = _parquet_rows if self.kind == "parquet" else _arrow_rows
         return sum(count(path) for path in self.files)
+
+    @property
+    def revisions(self) -> tuple[str, ...]:
+        """The commits of the hub that its files are known to be of; (): not known."""
+        return revisions.of_files(self.files)
+
+    @property
+    def strange(self) -> tuple[str, ...]:
+        """Those of them that the source does not ask for, where it states one."""
+        wanted = self.source.revision
+        return tuple(found for found in self.revisions if found != wanted) if wanted else ()
 
     @property
     def stated_rows(self) -> int | None:
@@ -174,21 +189,47 @@ def _check_parts(files: list[Path], place: Path, split: str) -> None:
 
 
 def locate(source: DataSource, split: str) -> Copy:
-    """The files of a split, fetched from the hub into its own cache where there is no copy."""
+    """The files of a split, fetched from the hub into its own cache where there is no copy.
+
+    Raises DataError where they are known to be of another revision than the source states.
+    """
     found = find(source, split)
     if found is not None:
-        return found
+        return _of_its_revision(found)
     if source.url:
         raise DataError(_missing(source, split, f"the hub has none like this: see {source.url}"))
     import datasets
 
     try:  # offline or not is the library's to know: it may have the data in its cache
-        table = datasets.load_dataset(source.id, source.config, split=split, keep_in_memory=False)
+        table = datasets.load_dataset(
+            source.id,
+            source.config,
+            split=split,
+            keep_in_memory=False,
+            revision=source.revision or None,
+        )
         files = tuple(Path(entry["filename"]) for entry in table.cache_files)
     except Exception as error:
         text = str(error).strip().splitlines() or [type(error).__name__]
         raise DataError(_missing(source, split, f"the hub gave none: {text[0]}")) from error
-    return Copy(source, split, "arrow", files)
+    return _of_its_revision(Copy(source, split, "arrow", files))
+
+
+def _of_its_revision(copy: Copy) -> Copy:
+    """The library may give what it has, whichever was asked for; a folder may hold anything."""
+    if copy.strange:
+        raise DataError(
+            f"{copy.files[0]}: the split {copy.split!r} is of revision {copy.strange[0]} of "
+            f"{copy.source.id}, not of {copy.source.revision} as its scenarios are; "
+            f"copy that: {download(copy.source)}"
+        )
+    return copy
+
+
+def download(source: DataSource) -> str:
+    """The command that puts a data set into a folder of local copies."""
+    revision = f" --revision {source.revision}" if source.revision else ""
+    return f"hf download {source.id} --repo-type dataset{revision} --local-dir DIR/{source.id}"
 
 
 def _missing(source: DataSource, split: str, why: str) -> str:

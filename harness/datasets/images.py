@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
+import json
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -15,10 +17,11 @@ import numpy as np
 
 from harness.contract import Array, DataSource
 from harness.datasets import cache
-from harness.datasets.hub import columns, locate, samples
+from harness.datasets.hub import Copy, columns, locate, samples
 from harness.errors import DataError
 
 MOST_PIXELS = 1 << 26  # of one picture: a small file may unfold to gigabytes
+HASHED_AT_ONCE = 1024  # images: mapped, not read as a whole
 _FORMAT = 2  # raised when decoding changes, so that cached files of the old one are not used
 
 
@@ -42,8 +45,7 @@ def load(source: DataSource, split: str, size: int | None = None) -> Images:
     """
     copy = locate(source, split)
     content = copy.fingerprint()
-    scaled = "" if size is None else f"-{size}"
-    folder = cache.folder() / f"images-{_FORMAT}-{content[:32]}{scaled}"
+    folder = cache.folder() / f"images-{_recipe(copy, content, size)[:32]}"
     found = _mapped(folder)
     if found is None:
         pixels, labels = _decoded(source, samples(copy), size)
@@ -59,6 +61,35 @@ def fingerprint(source: DataSource, split: str) -> str:
     return locate(source, split).fingerprint()
 
 
+def decoded(source: DataSource, split: str, size: int | None = None) -> str:
+    """SHA-256 of what `load` gives: the same for every copy of a split, however it is kept.
+
+    Pixels, their shape, labels and the order count. An image folder holds its samples class by
+    class, so it equals a table only where that does. Taken once of the same files.
+    """
+    copy = locate(source, split)
+    what = _recipe(copy, split, size)
+    return cache.of_files(what, copy.files, lambda: _content(load(source, split, size)))
+
+
+def _content(images: Images) -> str:
+    sha = hashlib.sha256(f"{images.pixels.dtype}{images.pixels.shape}".encode())
+    for first in range(0, len(images.pixels), HASHED_AT_ONCE):
+        sha.update(np.ascontiguousarray(images.pixels[first : first + HASHED_AT_ONCE]).data)
+    sha.update(images.labels.astype("<i8").data)
+    return sha.hexdigest()
+
+
+def _recipe(copy: Copy, content: str, size: int | None = None) -> str:
+    """Hash of a content and of all else that decides what it is decoded to."""
+    from importlib.metadata import version
+
+    source, pillow = copy.source, version("pillow")
+    read = source.columns, source.shape, source.classes, copy.folders
+    recipe = json.dumps([_FORMAT, pillow, content, read, size])
+    return hashlib.sha256(recipe.encode()).hexdigest()
+
+
 def examine(source: DataSource) -> None:
     """Decode every sample of a source once and keep none, so that no run is paid for in vain.
 
@@ -70,7 +101,7 @@ def examine(source: DataSource) -> None:
             columns(source, split)
             continue
         copy = locate(source, split)
-        sound = cache.folder() / f"examined-{_FORMAT}-{copy.fingerprint()[:32]}"
+        sound = cache.folder() / f"examined-{_recipe(copy, copy.fingerprint())[:32]}"
         if not sound.exists():
             colour = len(source.shape) != 2
             _check_classes(source, split, {n for _, n in _checked(source, samples(copy), colour)})

@@ -10,13 +10,14 @@ import contextlib
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.engines.supervisor import StoppedError, Supervisor
 from harness.errors import HeldoutError
 from harness.isolation.forkserver import Child
-from harness.proctor import untrained
+from harness.proctor import base, untrained
 from harness.proctor.exam import Exam
+from harness.proctor.outcome import Outcome
 from harness.records.record import Isolation, RunSpec
 
 LOOK_SECONDS = 0.001  # for whether a process that was kept is still there
@@ -66,6 +67,12 @@ class Untrained:
                     known = untrained.judged(spec, exam, child)
                 exam.untrained[spec.device] = known
             return known
+
+    def base(self, spec: RunSpec, exam: Exam) -> Outcome:
+        """What doing nothing comes to on an exam; raises what `of` raises."""
+        need = Need(spec.isolation, (*exam.code, exam.inference), exam.folders, spec.device)
+        with self._process(need) as child:
+            return replace(base.outcome(spec, exam, child), isolation=child.isolation)
 
     def close(self) -> None:
         """End every process that waits for an exam."""

@@ -29,6 +29,8 @@ class MethodFacts:
     space: Mapping[str, Sequence[Any]]  # as harness.space.to_json
     requires: Sequence[str]
     own_model: bool
+    learning_rule: str  # of harness.space.LEARNING_RULES
+    lifts: Sequence[str] = ()  # limits of the budget that it is run without
 
     @property
     def defaults(self) -> dict[str, Scalar]:
@@ -69,9 +71,8 @@ def of_method(
         said = engine.describe(entry.target, isolation, environment)
     if said["errors"]:
         raise HeldoutError(said["errors"][0])
-    facts = MethodFacts(
-        source_hash, said["fields"], said["space"], said["requires"], said["own_model"]
-    )
+    told_of = ("fields", "space", "requires", "own_model", "learning_rule", "lifts")
+    facts = MethodFacts(source_hash, **{name: said[name] for name in told_of})
     try:
         cache.mkdir(parents=True, exist_ok=True)
         partial = kept.with_suffix(".tmp")

@@ -20,8 +20,10 @@ from harness.declared import Declaration
 from harness.isolation import preload
 from harness.isolation.forkserver import Exit
 from harness.proctor import untrained
+from harness.proctor.conversation import Process
 from harness.proctor.exam import Exam
-from harness.proctor.proctor import Outcome, examine
+from harness.proctor.outcome import Outcome
+from harness.proctor.proctor import examine
 from harness.records.record import RunSpec
 
 T = TypeVar("T")
@@ -41,6 +43,10 @@ class InlineProcess:
     def target(self, target: str) -> str:
         """Code is imported from where it lies."""
         return target
+
+    def as_written(self, text: str) -> str:
+        """Code is imported from where it lies."""
+        return text
 
     def told_apart(self) -> str:
         """Nothing: it has whatever we have imported."""
@@ -89,7 +95,14 @@ def examined(spec: RunSpec, exam: Exam, target: str, declaration: Declaration) -
     if exam.scenario.untrained:
         before = _untrained(spec, exam, InlineProcess())
     process = InlineProcess()
-    return process.lead(lambda: examine(spec, exam, target, declaration, process, untrained=before))
+
+    def led() -> Outcome:
+        def start() -> contextlib.AbstractContextManager[Process]:
+            return contextlib.nullcontext(process)
+
+        return examine(spec, exam, target, declaration, start, untrained=before, borders=False)
+
+    return process.lead(led)
 
 
 def _untrained(spec: RunSpec, exam: Exam, process: InlineProcess) -> tuple[float, ...]:

@@ -27,7 +27,7 @@ from pathlib import Path
 from harness.errors import HeldoutError
 from harness.isolation.forkserver import ServerEndedError
 from harness.metering.meter import memory_available
-from harness.proctor.proctor import Outcome
+from harness.proctor.outcome import Outcome
 from harness.records.record import Cost, Failure, RunSpec
 
 GROUPS = Path("/sys/fs/cgroup")

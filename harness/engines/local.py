@@ -19,43 +19,33 @@ from typing import Any, Literal
 
 from harness.candidate.channel import ChannelError
 from harness.candidate.loading import check_description
-from harness.contract import Scenario
-from harness.declared import Declaration
 from harness.engines import inline, killed, repetition
 from harness.engines.before import Untrained
 from harness.engines.crowd import Crowd
 from harness.engines.interrupts import interrupts
+from harness.engines.job import Job, recorded
 from harness.engines.supervisor import StoppedError, Supervisor
 from harness.errors import HeldoutError, RunFailure
 from harness.isolation import sandbox
+from harness.isolation.forkserver import Child
+from harness.isolation.runfolder import RunFolder
 from harness.metering import counters as hardware_counters
-from harness.metering import machine
 from harness.metering.counters import Counter, idle_watts
 from harness.metering.energy import HardwareModel, Probe, measured
-from harness.proctor import targets
 from harness.proctor.conversation import Conversation
 from harness.proctor.exam import Exam, Exams
-from harness.proctor.proctor import Outcome, examine
+from harness.proctor.outcome import Outcome
+from harness.proctor.proctor import examine
+from harness.proctor.progress import BorderFile
 from harness.proctor.weights import warm_up
 from harness.records import salt
-from harness.records.record import Isolation, Record, RunSpec, Selection
+from harness.records.record import BASE, Isolation, Record
 from harness.records.store import Store, WriteError
 
+BORDERS = "borders"  # within the cache of a results folder: where runs go on that were killed
 DESCRIBE_SECONDS = 120.0  # to import a method's file, large libraries included
 LEAVING_SECONDS = 1.0  # that workers get on Ctrl-C to clean up; a data set may be loading
 DESCRIBE_BYTES = 8 << 30  # of memory, for the same
-
-
-@dataclass(frozen=True)
-class Job:
-    """A run to be done, with what is needed beside its specification."""
-
-    spec: RunSpec
-    scenario: Scenario
-    target: str  # the method, as the method's process imports it
-    budget_standard: bool
-    declaration: Declaration  # as the method was asked before its runs, not as it says in one
-    selection: Selection | None = None
 
 
 @dataclass(frozen=True)
@@ -226,7 +216,7 @@ class LocalEngine:
             began = _now()
             outcome = inline.examined(job.spec, exam, job.target, job.declaration)
             outcome = replace(outcome, isolation="inline")
-            record = self._record(job, outcome, began)
+            record = recorded(job, outcome, began, self.hardware())
             now = store.put(record)
             made += now
             records[record.key] = record
@@ -268,24 +258,31 @@ class LocalEngine:
         warm_up(job.scenario, job.declaration, job.spec.contract)
         events.put(Event("started", job))
         began = _now()
-        outcome = killed.outcome_of(
-            job.spec,
-            functools.partial(self._all_passes, job, exam),
-            self._crowd.alone,
-            lambda note: events.put(Event("again", job, note=note)),
-        )
-        record = self._record(job, outcome, began)
+        kept = BorderFile(store.cache / BORDERS / f"{job.spec.key[:32]}.npz")
+        if job.spec.method == BASE:
+            with self._crowd.beside():
+                outcome = self._untrained.base(job.spec, exam)
+        else:
+            outcome = killed.outcome_of(
+                job.spec,
+                functools.partial(self._all_passes, job, exam, kept),
+                self._crowd.alone,
+                lambda note: events.put(Event("again", job, note=note)),
+            )
+        record = recorded(job, outcome, began, self.hardware())
         made = store.put(record)
+        kept.remove()
         return Event("finished", job, record if made else store.get(job.spec) or record, made=made)
 
     def _exam(self, job: Job, store: Store) -> Exam:
         spec, salted = job.spec, salt.of_run(store.root, job.spec)
         return self._exams.get(job.scenario, spec.side, spec.seed, spec.contract, salted)
 
-    def _all_passes(self, job: Job, exam: Exam, apart: bool) -> Outcome:
+    def _all_passes(self, job: Job, exam: Exam, kept: BorderFile, apart: bool) -> Outcome:
         """The run, and what further passes over it add where the scenario is about cost.
 
-        `apart`: with fork servers of their own, by a thread that is alone in the crowd.
+        `kept` is where it goes on, if it was begun before and there is one pass only. `apart`: with
+        fork servers of their own, by a thread that is alone in the crowd.
         """
         scenario = job.scenario
         among = contextlib.nullcontext if apart else self._crowd.beside
@@ -295,7 +292,7 @@ class LocalEngine:
 
         if job.spec.phase == "tuning" or not (scenario.window_seconds or scenario.flops):
             with among():
-                return one_pass()
+                return one_pass(kept=kept)
         with self._alone(apart) as counters:
             before = self._idle_watts(counters)
             first = one_pass(counters=counters)
@@ -326,20 +323,34 @@ class LocalEngine:
             "environment": spec.environment,
             "processes": not job.scenario.window_seconds,  # the clock of costs sees one process
         }
-        with self._supervisor.child(memory, spec.isolation, code, **grants) as child:
-            if child.folder.source_hash(job.target, spec.contract) not in (None, spec.method_hash):
-                raise HeldoutError(
-                    f"the source of {spec.method} has changed since this command read it; run the "
-                    "same command again"
-                )
-            outcome = examine(spec, exam, job.target, job.declaration, child, **how)
-            outcome = replace(outcome, isolation=child.isolation)
-            written = child.folder.as_written
+        level = spec.isolation
+        with self._supervisor.sources(code) as sources:
+            self._check_source(job, sources)
+
+            @contextlib.contextmanager
+            def start() -> Iterator[Child]:
+                nonlocal level
+                asked = memory, spec.isolation, code
+                with self._supervisor.child(*asked, **grants, beside=sources) as child:
+                    level = child.isolation
+                    yield child
+
+            how["borders"] = job.borders
+            outcome = examine(spec, exam, job.target, job.declaration, start, **how)
+        outcome = replace(outcome, isolation=level)
         if failure := outcome.failure:
-            reason = sandbox.hinted(written(failure.reason), outcome.isolation)
-            failure = replace(failure, reason=reason, log=written(failure.log))
+            failure = replace(failure, reason=sandbox.hinted(failure.reason, level))
             outcome = replace(outcome, failure=failure)
         return outcome
+
+    def _check_source(self, job: Job, sources: RunFolder) -> None:
+        """Raise HeldoutError where processes get another text of the method than was hashed."""
+        spec = job.spec
+        if sources.source_hash(job.target, spec.contract) not in (None, spec.method_hash):
+            raise HeldoutError(
+                f"the source of {spec.method} has changed since this command read it; run the "
+                "same command again"
+            )
 
     @contextlib.contextmanager
     def _alone(self, apart: bool) -> Iterator[Sequence[Counter]]:
@@ -350,44 +361,6 @@ class LocalEngine:
 
     def _idle_watts(self, counters: Sequence[Counter]) -> dict[str, float]:
         return idle_watts(counters, self._idle_seconds) if counters else {}
-
-    def _record(self, job: Job, outcome: Outcome, started_at: str) -> Record:
-        spec, metric, model = job.spec, job.scenario.metric, self.hardware()
-        outcome = repetition.with_energy(outcome, model.joules_per_cpu_second(spec.device))
-        cost = outcome.cost
-        if cost.energy_provenance != "measured":
-            cost = model.estimated(cost, spec.device)
-        cost = replace(cost, contended=repetition.contended(cost, spec.threads))
-        reached = targets.costs(
-            outcome.curve, job.scenario.targets, higher_is_better=metric.higher_is_better
-        )
-        return Record(
-            spec=spec,
-            tier=job.scenario.tier,
-            budget_standard=job.budget_standard,
-            status="failed" if outcome.failure else "ok",
-            metric=metric.name,
-            metric_unit=metric.unit,
-            higher_is_better=metric.higher_is_better,
-            metric_floor=metric.floor,
-            machine=machine.this_machine(),
-            started_at=started_at,
-            isolation=outcome.isolation,
-            cost=cost,
-            score=None if outcome.failure else outcome.metrics[metric.name],
-            metrics={} if outcome.failure else {**outcome.metrics, **reached},
-            quality_matrix=outcome.quality_matrix,
-            untrained_quality=outcome.untrained_quality,
-            curve=outcome.curve,
-            predictions=outcome.predictions,
-            outcomes=outcome.outcomes,
-            tested=outcome.tested,
-            parameters=outcome.parameters,
-            weights_sha256=outcome.weights_sha256,
-            selection=job.selection,
-            failure=outcome.failure,
-            unhashed_modules=outcome.unhashed_modules,
-        )
 
 
 def _now() -> str:

@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import replace
 
-from harness.proctor.proctor import Outcome
+from harness.proctor.outcome import Outcome
 from harness.records.record import Cost
 
 MAX_REPETITIONS = 60

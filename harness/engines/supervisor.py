@@ -59,17 +59,21 @@ class Supervisor:
         processes: bool = True,
         apart: bool = False,
         environment: Mapping[str, str] = MappingProxyType({}),
+        beside: RunFolder | None = None,
     ) -> Iterator[Child]:
         """A new process; of `code` it has the sources, of `folders` in a sandbox the right to read.
 
-        With `apart` nobody else has the same fork server; `environment` holds the variables that
-        are let through to it, by name.
+        With `beside`, another folder of the same run, it has the sources that are there. With
+        `apart` nobody else has the same fork server; `environment` holds the variables that are let
+        through to it, by name.
 
         At the end raises StoppedError if it was we who killed it, ServerEndedError if the server
         died under it: what came of the run then says nothing about the method.
         """
         with contextlib.ExitStack() as stack:
-            folder = RunFolder(self._sources, code, folders, device, processes=processes)
+            folder = RunFolder(
+                self._sources, code, folders, device, processes=processes, beside=beside
+            )
             stack.enter_context(folder)
             confined = isolation == "sandbox" and sandbox.mechanism() == "bubblewrap"
             wall = sandbox.wall(folder.grant) if confined else []
@@ -93,6 +97,10 @@ class Supervisor:
                 raise server.ended()
         if self.stopping:
             raise StoppedError
+
+    def sources(self, code: Sequence[str]) -> RunFolder:
+        """A folder with the sources of a run, for processes `beside` it. A context manager."""
+        return RunFolder(self._sources, code, (), "cpu", processes=False)
 
     def stop(self) -> None:
         """Kill what runs, and the server, so that nobody waits for it."""

@@ -25,8 +25,16 @@ PLACES = (
 """Where things are and which device is meant: they differ between machines that make the same rows.
 A sandbox then replaces those of the user's folders by its own."""
 
+ALLOCATOR = {
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
+    "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
+    "MALLOC_TOP_PAD_": str(16 << 20),
+}
+"""glibc keeps what was freed instead of handing it back page by page: a network of megabyte tensors
+frees and takes the same memory in every step. Moves no bit, so it is in no key. Bytes."""
+
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-OURS = (*THREADS, *SET_BY_HARNESS)
+OURS = (*THREADS, *ALLOCATOR, *SET_BY_HARNESS)
 
 SECRET = re.compile(
     r"^HELDOUT_|TOKEN(?!IZER)|SECRET|PASSW|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY", re.I
@@ -40,7 +48,7 @@ def of_process(threads: int, let_through: Mapping[str, str]) -> dict[str, str]:
     environment = {name: os.environ[name] for name in PLACES if name in os.environ}
     environment["HF_HOME"] = sandbox.hub_home()
     environment |= dict.fromkeys(THREADS, str(threads))
-    return {**environment, **SET_BY_HARNESS, **let_through}
+    return {**environment, **ALLOCATOR, **SET_BY_HARNESS, **let_through}
 
 
 def chosen(names: Iterable[str]) -> dict[str, str]:

@@ -75,6 +75,10 @@ class Child:
         """By what name the process imports code that was named for it."""
         return self.folder.target(target)
 
+    def as_written(self, text: str) -> str:
+        """See `proctor.conversation.Process.as_written`."""
+        return self.folder.as_written(text)
+
     def told_apart(self) -> str:
         """See `proctor.conversation.Process.told_apart`."""
         return self.folder.grant.modules if self.isolation == "process" else ""

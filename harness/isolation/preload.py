@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import os
 import tempfile
@@ -23,3 +24,32 @@ def load() -> None:
         importlib.import_module(module)
     if chosen is None:
         del os.environ[COMPILED]
+    _warm_up()
+
+
+def _warm_up() -> None:
+    """Do once what torch does differently the first time, so that no process pays for it.
+
+    Nothing with gradients: autograd would look for accelerators, and a process that has found one
+    cannot be forked.
+    """
+    import io
+
+    import torch
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
+    copied = copy.deepcopy(network)
+    optimizer = torch.optim.SGD(copied.parameters(), lr=0.1, momentum=0.9)
+    for parameter in copied.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    with torch.no_grad():
+        outputs = copied(torch.zeros(4, 8))
+        torch.nn.functional.cross_entropy(outputs, torch.zeros(4, dtype=torch.long))
+    torch.randperm(4, generator=torch.Generator().manual_seed(0))
+    sink = io.BytesIO()
+    torch.save({"network": copied, "optimizer": optimizer}, sink)
+    sink.seek(0)
+    torch.load(sink, weights_only=False)

@@ -29,9 +29,11 @@ class RunFolder:
         device: str,
         *,
         processes: bool,
+        beside: RunFolder | None = None,
     ) -> None:
         """`targets` name the code of the run; see `loading.source_of` and `Grant`.
 
+        With `beside`, the sources are those of that folder: of another process of the same run.
         Raises HeldoutError where no temporary folder can be made.
         """
         self._work = WorkFolder()
@@ -41,11 +43,15 @@ class RunFolder:
         self._codes: dict[str, Code] = {}
         try:
             scratch.mkdir()
-            modules.mkdir()
-            for target in targets:
-                code = sources.of(target)
-                self._codes[target] = code
-                self._written.write(code.files)
+            if beside is not None:
+                self._written, self._codes = beside._written, beside._codes
+                modules = Path(beside.grant.modules)
+            else:
+                modules.mkdir()
+                for target in targets:
+                    code = sources.of(target)
+                    self._codes[target] = code
+                    self._written.write(code.files)
         except OSError as error:
             self._work.remove()
             raise HeldoutError(
@@ -55,7 +61,7 @@ class RunFolder:
         except BaseException:
             self._work.remove()
             raise
-        self.grant = Grant(
+        self.grant: Grant = Grant(
             scratch=str(scratch),
             modules=str(modules),
             folders=tuple(folders),

@@ -9,9 +9,11 @@ from __future__ import annotations
 import functools
 import importlib.util
 import marshal
+import os
 import re
 import struct
 import threading
+import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -81,11 +83,11 @@ class Written:
             self._files[file.place] = file
             path = self._folder / file.place
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(file.text)
+            _write(path, file.text)
             if file.compiled:
                 compiled = Path(importlib.util.cache_from_source(str(path)))
                 compiled.parent.mkdir(exist_ok=True)
-                compiled.write_bytes(file.compiled)
+                _write(compiled, file.compiled)
 
     def as_written(self, text: str) -> str:
         """A message or a log of the run with the files and lines of those who wrote them."""
@@ -107,6 +109,13 @@ class Written:
 
     def _shown(self, place: str) -> str:
         return self._files[place].shown if place in self._files else place
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Read already, as far as its times tell: who reads it now leaves nothing for the next."""
+    path.write_bytes(content)
+    now = time.time_ns()
+    os.utime(path, ns=(now, now - 1_000_000_000))
 
 
 def _code(target: str) -> Code:

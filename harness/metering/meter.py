@@ -14,18 +14,41 @@ _CPUCLOCK_SCHED = 2  # Linux: the precise clock of a process; its id is made fro
 
 
 class Stopwatch:
-    """Wall and CPU seconds of another process while it learns and while it predicts.
+    """Wall and CPU seconds of other processes, one at a time, while they learn and predict.
 
-    CPU seconds count every thread of the process; children are in the kernel's total at its end.
+    CPU seconds count every thread of a process; children are in the kernel's total at its end.
     """
 
-    def __init__(self, pid: int, counters: Sequence[Counter] = ()) -> None:
+    def __init__(self, counters: Sequence[Counter] = ()) -> None:
         """`counters` are those of a machine that is doing nothing else meanwhile."""
-        self._clock = (~pid << 3) | _CPUCLOCK_SCHED
+        self._clock = 0
         self.train_seconds = self.train_cpu_seconds = 0.0
         self.predict_seconds = self.predict_cpu_seconds = 0.0
         self._last_cpu = 0.0
         self._meter = Meter(counters) if counters else None
+
+    def follow(self, pid: int) -> None:
+        """From now on it is about this process."""
+        self._clock = (~pid << 3) | _CPUCLOCK_SCHED
+        self._last_cpu = 0.0
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Of the process since it started."""
+        return self._cpu()
+
+    @property
+    def seconds(self) -> list[float]:
+        """What it shows: wall and CPU seconds of training, then of predicting."""
+        return [
+            *(self.train_seconds, self.train_cpu_seconds),
+            *(self.predict_seconds, self.predict_cpu_seconds),
+        ]
+
+    @seconds.setter
+    def seconds(self, shown: Sequence[float]) -> None:
+        self.train_seconds, self.train_cpu_seconds = shown[:2]
+        self.predict_seconds, self.predict_cpu_seconds = shown[2:]
 
     @contextlib.contextmanager
     def training(self) -> Iterator[None]:

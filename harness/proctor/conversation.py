@@ -36,6 +36,9 @@ class Process(Protocol):
     def target(self, target: str) -> str:
         """By what name the process imports code that was named for it."""
 
+    def as_written(self, text: str) -> str:
+        """A message of its own with the files and lines of those who wrote them."""
+
     def told_apart(self) -> str:
         """The folder of the sources that it was given, where it can import others; else ""."""
 
@@ -58,10 +61,11 @@ class Process(Protocol):
 class Conversation:
     """Asks one process, with a deadline for everything together."""
 
-    def __init__(self, process: Process, limit_seconds: float) -> None:
-        self._process = process
+    def __init__(self, process: Process, limit_seconds: float, since: float | None = None) -> None:
+        """The time runs from `since` on, by the monotonic clock; None: from now."""
+        self.process = process
         self._limit_seconds = limit_seconds
-        self._deadline = time.monotonic() + limit_seconds
+        self._deadline = (time.monotonic() if since is None else since) + limit_seconds
         self._look_at = time.monotonic() + LOOK_SECONDS
         self.doing = "starting"  # for the reason of a failure
         self.log = bytearray()  # the last that was printed
@@ -69,7 +73,7 @@ class Conversation:
     def send(self, verb: str, data: Any = None, arrays: Any = ()) -> None:
         """Send a message; whether the process is still there, `receive` will tell."""
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self._process.channel.send(verb, data, arrays)
+            self.process.channel.send(verb, data, arrays)
 
     def ask(
         self,
@@ -93,9 +97,9 @@ class Conversation:
         memory on the other side, and would take ours.
         """
         poll = select.poll()
-        poll.register(self._process.channel.fileno(), select.POLLIN)
-        if self._process.log_fileno() >= 0:
-            poll.register(self._process.log_fileno(), select.POLLIN)
+        poll.register(self.process.channel.fileno(), select.POLLIN)
+        if self.process.log_fileno() >= 0:
+            poll.register(self.process.log_fileno(), select.POLLIN)
         while True:
             left = self._deadline - time.monotonic()
             if left <= 0:
@@ -106,10 +110,10 @@ class Conversation:
                 )
             ready = {fd for fd, _ in poll.poll(min(left, LOOK_SECONDS) * 1000)}
             self._look()
-            if self._process.log_fileno() in ready and not self._drain():
-                poll.unregister(self._process.log_fileno())
-            if self._process.channel.fileno() in ready:
-                message = self._process.channel.receive(max_bytes)
+            if self.process.log_fileno() in ready and not self._drain():
+                poll.unregister(self.process.log_fileno())
+            if self.process.channel.fileno() in ready:
+                message = self.process.channel.receive(max_bytes)
                 if message is None:
                     raise self._died()
                 if message.kind == "failed":
@@ -126,22 +130,22 @@ class Conversation:
     def _look(self) -> None:
         """Once in a while, whatever it prints and sends meanwhile: has it taken too much?"""
         if time.monotonic() >= self._look_at:
-            if excess := self._process.excess():
-                self._process.signal(signal.SIGKILL)  # it would take more meanwhile
+            if excess := self.process.excess():
+                self.process.signal(signal.SIGKILL)  # it would take more meanwhile
                 kind, words = excess
                 raise RunFailure(kind, f"{self.doing} {words}")
             self._look_at = time.monotonic() + LOOK_SECONDS
 
     def _drain(self) -> bool:
         """Keep the last 64 KB of what was printed; False at its end."""
-        part = self._process.read_log()
+        part = self.process.read_log()
         self.log += part
         del self.log[:-LOG_BYTES]
         return bool(part)
 
     def _died(self) -> RunFailure:
         """Why the process has gone without a word."""
-        ended = self._process.ended(CLOSING_SECONDS)
+        ended = self.process.ended(CLOSING_SECONDS)
         if ended is None:
             return RunFailure("exit", f"the method closed its connection in {self.doing}")
         if ended.signal in SENT:
@@ -155,19 +159,19 @@ class Conversation:
     def dismiss(self) -> Exit | None:
         """Hang up, and see to it that the process is gone: ask, then SIGTERM, then SIGKILL."""
         late = time.monotonic() >= self._deadline
-        self._process.channel.close()
+        self.process.channel.close()
         for number, patience in (
             (None, 0.0 if late else CLOSING_SECONDS),
             (signal.SIGTERM, GRACE_SECONDS),
             (signal.SIGKILL, CLOSING_SECONDS),
         ):
             if number is not None:
-                self._process.signal(number)
+                self.process.signal(number)
             until = time.monotonic() + patience
             while True:
-                ended = self._process.ended(0.02 if number or late else 0.5)
+                ended = self.process.ended(0.02 if number or late else 0.5)
                 for _ in range(DRAINS):
-                    if self._process.log_fileno() < 0 or not self._drain():
+                    if self.process.log_fileno() < 0 or not self._drain():
                         break
                 if ended is not None:
                     return ended

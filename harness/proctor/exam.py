@@ -60,7 +60,7 @@ class Exam:
         cls, scenario: Scenario, side: SideName, seed: int, contract: int, salt: bytes
     ) -> Exam:
         """The exam to judge by, its data where the suite has put it."""
-        identity = scenario.suite, scenario.name, side, seed
+        identity = scenario.suite, seeds.group(scenario, contract), side, seed
         stream = scenario.build(side, seeds.of_data(*identity, contract=contract, salt=salt))
         return cls(scenario, stream, side, seed, contract=contract, salt=salt)
 
@@ -140,7 +140,8 @@ class Exam:
     @cached_property
     def run_seeds(self) -> seeds.Seeds:
         """The seeds that a method's process is told."""
-        identity = self.scenario.suite, self.scenario.name, self.side, self.seed
+        group = seeds.group(self.scenario, self.contract)
+        identity = self.scenario.suite, group, self.side, self.seed
         return seeds.of_run(*identity, contract=self.contract, salt=self.salt)
 
     def inference_seed(self, paper: int) -> int:

@@ -6,16 +6,13 @@ method's process enters.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from harness.contract import Budget
 from harness.errors import RunFailure
 from harness.metering.meter import Stopwatch
 
 SHARE, SECONDS = 0.1, 2.0  # of a budget in seconds: the last step, what follows it
 CORES_SHARE, CORES_SECONDS = 1.25, 0.2  # of the CPU time that a run's threads have, and beyond it
-ANSWERING_SHARE, ANSWERING_SECONDS = 3.0, 0.1  # of learning, and beyond it
+RESUMING_SHARE, RESUMING_SECONDS = 3.0, 0.5  # of importing the method, and beyond it
+RESUMING_BYTES = 1e8  # of a state that may take a second to read
 
 
 def of_seconds(watch: Stopwatch, limit: float | None) -> None:
@@ -43,24 +40,26 @@ def of_cores(watch: Stopwatch, threads: int) -> None:
         )
 
 
-def has_own_budget(limits: Mapping[str, Any], budget: Budget) -> bool:
-    """Whether the limits of a run are others than its scenario's: it is ranked nowhere."""
-    return any(
-        limits[name] != getattr(budget, name) for name in ("epochs", "steps", "seconds", "patience")
-    )
+def of_resuming(watch: Stopwatch, import_seconds: float, state_bytes: int) -> None:
+    """A process computed while it took up a state: that is off the clock, so it may only read.
 
-
-def of_answering(watch: Stopwatch) -> None:
-    """Learning may have been put off until it costs nothing: `predict` is off the clock.
-
-    For scenarios that judge cost, on their own budget: a shorter run learns less and answers as
-    often. What can be hidden in answers stays, but is bounded.
+    `import_seconds`: CPU seconds of the first process of the run until it had imported the method.
     """
-    learning, answering = watch.train_cpu_seconds, watch.predict_cpu_seconds
-    if answering > learning * ANSWERING_SHARE + ANSWERING_SECONDS:
+    taken = watch.cpu_seconds
+    if taken > import_seconds * RESUMING_SHARE + RESUMING_SECONDS + state_bytes / RESUMING_BYTES:
         raise RunFailure(
             "budget",
-            f"answering took {answering:.2f} CPU seconds, learning {learning:.2f}; where cost is "
-            f"judged it may be {ANSWERING_SHARE:g} times as much: learn in `learn`, and answer "
-            "whole batches",
+            f"taking up its state took {taken:.2f} CPU seconds, importing the method "
+            f"{import_seconds:.2f}; compute in `start` and `learn`, not while it is unpickled",
+        )
+
+
+def of_carrying(size_bytes: int, limit: int | None, i: int) -> None:
+    """A state at the end of an experience is larger than the scenario allows."""
+    if limit is not None and size_bytes > limit:
+        raise RunFailure(
+            "budget",
+            f"carries {size_bytes:,} bytes from experience {i} on, {size_bytes - limit:,} more "
+            f"than the {limit:,} that are allowed; keep less in `self` (a view keeps all that it "
+            "is a view of: clone it)",
         )

@@ -6,10 +6,11 @@ It depends on scenario, side and seed alone, so all methods share what is found.
 from __future__ import annotations
 
 from harness.candidate.channel import ChannelError
+from harness.contract import Array
 from harness.errors import HeldoutError, RunFailure
 from harness.proctor.conversation import Conversation, KilledFailure, Process
 from harness.proctor.exam import Exam, checked
-from harness.proctor.opening import opened_with
+from harness.proctor.opening import opened
 from harness.records.record import RunSpec
 
 LIMIT_SECONDS = 600.0  # for all tests
@@ -24,7 +25,7 @@ def judged(spec: RunSpec, exam: Exam, process: Process) -> tuple[float, ...]:
     talk = Conversation(process, LIMIT_SECONDS)
     talk.doing = "predicting before training"
     try:
-        talk.ask("open", *opened_with(spec, exam, process, flops=False), kind="opened")
+        opened(talk, spec, exam)
         return tuple(_quality(exam, j, process, talk) for j in range(len(exam.stream.tests)))
     except KilledFailure as error:
         talk.dismiss()
@@ -41,6 +42,11 @@ def judged(spec: RunSpec, exam: Exam, process: Process) -> tuple[float, ...]:
 
 
 def _quality(exam: Exam, j: int, process: Process, talk: Conversation) -> float:
+    return exam.quality(j, outputs_of(exam, j, process, talk))
+
+
+def outputs_of(exam: Exam, j: int, process: Process, talk: Conversation) -> Array:
+    """What the network before training answers to one paper, in the paper's own order."""
     request = {
         "sheet": j,
         "task": exam.papers[j].task,
@@ -53,4 +59,4 @@ def _quality(exam: Exam, j: int, process: Process, talk: Conversation) -> float:
         raise ChannelError("an answer without outputs")
     count = len(exam.papers[j].inputs)
     outputs = checked(reply.arrays[0], exam.scenario.outputs, count)
-    return exam.quality(j, exam.unshuffled(j, outputs))
+    return exam.unshuffled(j, outputs)

@@ -26,9 +26,17 @@ SET_BY_HARNESS: Mapping[str, str] = {
     "HF_HUB_OFFLINE": "1",
     "LANG": "C.UTF-8",  # how texts sort, and times read, is the same everywhere
     "TZ": "UTC",
+    "HELDOUT_DENORMALS": "flushed to zero",  # to say so: `proctor.opening` is where it is asked for
 }
 """Environment variables of every method's process, beside those that say how many threads it has.
 In the key from contract version 2 on."""
+
+
+BASE = "base"
+"""The name of doing nothing, in place of a method's: the network before training, judged as it is
+by the harness itself. No method may have it."""
+BASE_HASH = digest([BASE, "the network before training, judged as it is", 1])
+"""In place of the hash of a method's source: of what the row means, and its version."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +103,8 @@ class RunSpec:
     def label(self) -> str:
         """How progress lines and errors call this run."""
         what = f"trial {self.trial}" if self.trial is not None else self.phase
-        return f"{self.method} on {self.suite}/{self.scenario}, {what}, seed {self.seed}"
+        how = "" if self.phase == "reproduction" else f"{self.protocol}, "
+        return f"{self.method} on {self.suite}/{self.scenario}, {how}{what}, seed {self.seed}"
 
 
 def let_through(environment: Mapping[str, str]) -> dict[str, str]:
@@ -182,16 +191,17 @@ class Selection:
 
     setting: Mapping[str, Scalar]
     trial: int
-    score: float  # mean primary metric over the trial's tuning seeds
+    score: float  # mean primary metric over the trial's tuning seeds, failed runs at the floor
     trials: int
-    failed_trials: int
+    failed_trials: int  # that could not win: of which every run failed; by contract 1, any run
     tuning_seeds: tuple[int, ...]
     tuning_keys: tuple[str, ...]  # of every tuning run, in the order of the plan
     cost: TuningCost
     evaluation_seeds: int | None = None
     """How many seeds it was chosen to be judged with, so that none can be dropped unnoticed."""
     stated_trials: int | None = None
-    """How many trials the scenario states: with fewer a method has not had its chance."""
+    """How many trials the scenario states: with fewer a method has not had its chance. 1 where
+    nothing is searched, None by contract 1."""
     space: Mapping[str, Sequence[Any]] | None = None
     """What was searched, as `harness.space.to_json`, so that a choice at its edge can be seen."""
 

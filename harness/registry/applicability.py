@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from harness.contract import Scenario
 from harness.errors import HeldoutError
+from harness.records.record import BASE
 from harness.registry import registry, source
 
 
@@ -49,4 +50,7 @@ def _requires(method: str, suite: str) -> frozenset[str]:
 
 def _lacking(scenario: Scenario, needs: Mapping[str, frozenset[str]]) -> dict[str, str]:
     lacking = {name: sorted(wanted - scenario.offers) for name, wanted in needs.items()}
-    return {name: f"needs {', '.join(missing)}" for name, missing in lacking.items() if missing}
+    told = {name: f"needs {', '.join(missing)}" for name, missing in lacking.items() if missing}
+    if scenario.infer is None:
+        told[BASE] = "the harness cannot ask a network here by itself"
+    return told

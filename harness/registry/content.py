@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from harness.contract import CONTRACT_VERSION, Scenario
+from harness.contract import CONTRACT_VERSION, Scenario, SideName
 from harness.declared import JUDGED_NETWORKS
 from harness.fingerprint import digest
 
@@ -12,13 +12,13 @@ NO_CONTENT = (
     "items",  # what is told of the same outputs
     "shared",  # says which settings are tried; each is in the key of its run
     *("title", "tier", "trials", "tuning_seeds", "seeds", "targets", "flops", "window_seconds"),
-    "sources",  # the fingerprint is of what was found
+    *("sources", "decoded"),  # the fingerprint is of what was found
     "budget",  # is in the key by itself
 )
 """What a scenario states that changes no outcome of a run."""
 
 STATED_LATER = 2
-"""The version of the contract from which on `exemplars` and `seed_group` count."""
+"""The version of the contract from which on `decoded` and `seed_group` count."""
 
 
 def content_hash(scenario: Scenario, contract: int = CONTRACT_VERSION) -> str:
@@ -33,7 +33,7 @@ def content_hash(scenario: Scenario, contract: int = CONTRACT_VERSION) -> str:
     }
     stated["offers"] = sorted(scenario.offers)
     if contract < STATED_LATER:
-        del stated["exemplars"], stated["seed_group"]
+        del stated["seed_group"]
     if contract < JUDGED_NETWORKS and stated.pop("judges_network"):
         stated["infer"] = None  # as these scenarios stated then
     for name in ("metric", "outputs"):
@@ -45,3 +45,13 @@ def content_hash(scenario: Scenario, contract: int = CONTRACT_VERSION) -> str:
             "arguments": constraint.arguments,
         }
     return digest(stated)
+
+
+def data_fingerprint(scenario: Scenario, side: SideName, contract: int = CONTRACT_VERSION) -> str:
+    """Hash of the data behind one side, as the keys of that version of the contract have it.
+
+    A suite that states no `decoded` has one hash for all versions.
+    """
+    if contract >= STATED_LATER and scenario.decoded is not None:
+        return scenario.decoded(side)
+    return scenario.fingerprint(side)

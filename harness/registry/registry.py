@@ -20,6 +20,7 @@ from typing import TypeVar
 from harness.candidate.loading import source_of
 from harness.contract import Scenario
 from harness.errors import HeldoutError, did_you_mean
+from harness.records.record import BASE
 from harness.sourcetext import read_source
 
 T = TypeVar("T")
@@ -124,6 +125,11 @@ def methods() -> dict[str, list[MethodEntry]]:
         path = source_of(point.value)
         entry = MethodEntry(point.name, None, point.value, path, _title(path))
         found.setdefault(point.name, []).append(entry)
+    for taken in found.get(BASE, ()):
+        raise HeldoutError(
+            f"{taken.path}: no method may be called {BASE!r}, which stands for doing nothing; "
+            "give it another name"
+        )
     return found
 
 
@@ -137,6 +143,11 @@ def find_method(name: str, suite: str) -> MethodEntry:
     if given := FILE.fullmatch(name):
         return _from_file(given)
     folder, _, bare = name.rpartition("/")
+    if bare == BASE:
+        raise HeldoutError(
+            f"{BASE!r} is no method: it stands for the untrained network, which the harness judges "
+            "by itself; run it: bench run SUITE base"
+        )
     known = methods()
     candidates = _lookup(known, bare, "method", "bench list methods")
     wanted = folder or suite

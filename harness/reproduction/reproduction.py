@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness import protocol, study
-from harness.engines.local import Event, Job, LocalEngine
+from harness.engines.job import Job
+from harness.engines.local import Event, LocalEngine
 from harness.errors import HeldoutError, did_you_mean
 from harness.records.record import Record
 from harness.records.store import Store

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from leaderboard import formats
-from leaderboard.standings.standings import Estimate, Row
+from leaderboard.standings.estimates import Estimate
+from leaderboard.standings.standings import Row
 
 WIDTH, HEIGHT, PADDING = 220, 28, 10  # px
 

@@ -17,8 +17,10 @@ from leaderboard.standings.board import Run
 from leaderboard.standings.standings import Row, ScenarioStanding
 
 _METRIC = re.compile(r"(.{1,60})_to_(-?[0-9][0-9.e+-]{0,20})")
-COSTS = ("seconds", "joules", "flops", "samples")
+COSTS = ("cpu_seconds", "flops", "samples", "joules")
 """Costs that have a column, where any run has them; the others are among the further metrics."""
+WALL = "seconds"
+"""A cost that every run with a target has, and no column: it depends on what else was running."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,6 @@ class Reached:
 
     targets: tuple[str, ...]
     costs: tuple[str, ...]
-    provenance: str  # of the joules; "" where there is no such column
     rows: tuple[tuple[Row, tuple[Cell, ...]], ...]  # a cell per target
     profile: Panels | None
 
@@ -49,27 +50,26 @@ def of_scenario(standing: ScenarioStanding) -> Reached | None:
         for name in standing.secondary
         if (match := _METRIC.fullmatch(name)) and _is_number(match[2])
     }
-    targets = sorted({target for cost, target in found if cost == "seconds"}, key=float)
+    targets = sorted({target for cost, target in found if cost == WALL}, key=float)
     if not targets:
         return None
-    kinds = {run.energy_provenance for row in rows for run in row.entry.runs if not run.failed}
-    provenance = kinds.pop() if len(kinds) == 1 else ""
+    measured = all(row.measured for row in rows if row.successes)
     costs = tuple(
         cost
         for cost in COSTS
         if any((cost, target) in found for target in targets)
-        and (cost != "joules" or provenance)  # joules got in two ways are no one column
+        and (cost != "joules" or measured)  # else they are CPU seconds in another unit
     )
     lines = tuple((row, tuple(_cell(row, target, costs) for target in targets)) for row in rows)
     series = [one for row in standing.ranked if (one := _profile(row, targets))]
-    drawn = panels(series, "training seconds", "share reached", log_x=True)
-    return Reached(tuple(targets), costs, provenance if "joules" in costs else "", lines, drawn)
+    drawn = panels(series, "CPU seconds of training", "share reached", log_x=True)
+    return Reached(tuple(targets), costs, lines, drawn)
 
 
 def shown(metric: str) -> bool:
-    """Whether a metric is the cost of a target that has a column here."""
+    """Whether a metric is the cost of a target that has its column here, or nowhere."""
     match = _METRIC.fullmatch(metric)
-    return match is not None and match[1] in COSTS and _is_number(match[2])
+    return match is not None and match[1] in (*COSTS, WALL) and _is_number(match[2])
 
 
 def _is_number(text: str) -> bool:
@@ -81,7 +81,7 @@ def _is_number(text: str) -> bool:
 
 def _cell(row: Row, target: str, costs: Sequence[str]) -> Cell:
     metrics = [_metrics(run) for run in row.entry.runs]
-    reached = sum(f"seconds_to_{target}" in found for found in metrics)
+    reached = sum(f"{WALL}_to_{target}" in found for found in metrics)
     medians = []
     for cost in costs:
         values = [found.get(f"{cost}_to_{target}") for found in metrics]
@@ -96,18 +96,18 @@ def _metrics(run: Run) -> dict[str, float]:
 
 
 def _profile(row: Row, targets: Sequence[str]) -> Series | None:
-    """The share of a method's runs and targets reached within each time."""
+    """The share of a method's runs and targets reached within each CPU time."""
     metrics = [_metrics(run) for run in row.entry.runs]
     times = sorted(
         found[name]
         for found in metrics
         for target in targets
-        if (name := f"seconds_to_{target}") in found and 0 < found[name] < math.inf
+        if (name := f"cpu_seconds_to_{target}") in found and 0 < found[name] < math.inf
     )
     if not times:
         return None
     count = len(metrics) * len(targets)
     share = [(i + 1) / count for i in range(len(times))]
     blank = [math.nan] * len(times)
-    told = f"{len(times)} of {count} reached, the first after {times[0]:.3g} s"
+    told = f"{len(times)} of {count} reached, the first after {times[0]:.3g} CPU s"
     return Series(row.method, times, share, blank, blank, told, steps=True)

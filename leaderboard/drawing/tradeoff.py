@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from leaderboard import formats
 from leaderboard.drawing import chart
-from leaderboard.standings.details import Detail
-from leaderboard.standings.standings import Estimate, Row, ScenarioStanding, estimate
+from leaderboard.standings.estimates import Estimate, estimate
+from leaderboard.standings.standings import MEASURED, Row, ScenarioStanding
 
 WIDTH, HEIGHT = 460, 300  # px
 LEFT, RIGHT, TOP, BOTTOM = 56, 24, 14, 34
@@ -55,38 +55,26 @@ class TradeOff:
 Costs = Callable[[Row], Estimate | None]
 
 
-def of_scenario(standing: ScenarioStanding, details: Mapping[str, Detail]) -> tuple[TradeOff, ...]:
-    """One picture per cost that two ranked methods or more have; joules once per provenance."""
+def of_scenario(standing: ScenarioStanding) -> tuple[TradeOff, ...]:
+    """One picture per cost that two ranked methods or more have; joules where they were measured.
+
+    Joules of another provenance are CPU seconds in another unit.
+    """
     rows = standing.ranked
-    kinds = sorted({part.provenance for row in rows for part in row.energy})
-    wanted: list[tuple[str, str, Costs]] = [("Training time", "s", lambda row: row.train_seconds)]
-    wanted += [(f"Energy of training, {formats.name(k)}", "J", _joules(k)) for k in kinds]
-    wanted.append(("Arithmetic of training", "FLOPs", _flops(details)))
+    wanted: list[tuple[str, str, Costs]] = [
+        ("CPU time of training", "s", lambda row: row.train_cpu_seconds),
+        ("Arithmetic of training", "FLOPs", lambda row: row.train_flops),
+        ("Energy of training, measured", "J", _joules),
+    ]
     better = 1.0 if standing.problem.higher_is_better else -1.0
     found = (_trade_off(title, unit, rows, cost, better) for title, unit, cost in wanted)
     return tuple(one for one in found if one)
 
 
-def _joules(provenance: str) -> Costs:
-    def cost(row: Row) -> Estimate | None:
-        runs = [run for run in row.entry.runs if not run.failed]
-        known = [
-            run.energy_joules
-            for run in runs
-            if run.energy_provenance == provenance and run.energy_joules is not None
-        ]
-        return estimate(known, len(runs))
-
-    return cost
-
-
-def _flops(details: Mapping[str, Detail]) -> Costs:
-    def cost(row: Row) -> Estimate | None:
-        runs = [run for run in row.entry.runs if not run.failed]
-        counts = [details[run.key].train_flops for run in runs if run.key in details]
-        return estimate([count for count in counts if count is not None], len(runs))
-
-    return cost
+def _joules(row: Row) -> Estimate | None:
+    runs = [run for run in row.entry.runs if not run.failed]
+    known = [run.energy_joules for run in runs if run.energy_provenance == MEASURED]
+    return estimate([joules for joules in known if joules is not None], len(runs))
 
 
 def _trade_off(

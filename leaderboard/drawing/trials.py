@@ -18,7 +18,10 @@ SHOWN = 64
 """Trials of one tuning that a page lists."""
 WIDTH, HEIGHT = 208, 128  # px of one picture
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 8, 20
-_COLUMNS = ["key", "trial", "seed", "setting", "score", "status"]
+_COLUMNS = ["key", "trial", "seed", "setting", "score", "status", "metric_floor", "contract"]
+FAILURES_AT_FLOOR = 2
+"""The version of the contract from which on a failed run counts as the floor in its trial's mean,
+unless all of them have failed; before, such a trial could not be chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,7 @@ class Trial:
     number: int
     values: tuple[Any, ...]  # of the searched hyper-parameters, None where it has none
     scores: tuple[float | None, ...]  # by seed; None: failed
-    mean: float | None  # None where a seed failed, since such a trial cannot be chosen
+    mean: float | None  # by which it is chosen; None for a trial that has failed
     chosen: bool
 
 
@@ -41,7 +44,7 @@ class Picture:
     y: chart.Scale
     ticks: tuple[chart.Tick, ...]
     tried: str  # SVG path of the trials that were not chosen: a point each
-    failed: str  # of the trials of which a seed failed, at the bottom: a cross each
+    failed: str  # of the trials that failed, at the bottom: a cross each
     chosen: tuple[tuple[float, float], ...]  # px
 
 
@@ -104,10 +107,19 @@ def _tuning(rows: Sequence[dict[str, Any] | None], chosen: Mapping[str, Any]) ->
 def _trial(
     number: int, values: tuple[Any, ...], rows: Sequence[Mapping[str, Any]], chosen: bool
 ) -> Trial:
-    scores = tuple(_score(row) for row in sorted(rows, key=lambda row: int(row["seed"])))
-    known = [score for score in scores if score is not None]
-    mean = sum(known) / len(known) if known and len(known) == len(scores) else None
-    return Trial(number, values, scores, mean, chosen)
+    by_seed = sorted(rows, key=lambda row: int(row["seed"]))
+    scores = tuple(_score(row) for row in by_seed)
+    counted = [_counted(row) for row in by_seed]
+    known = [value for value in counted if value is not None]
+    failed = len(known) < len(counted) or all(score is None for score in scores)
+    return Trial(number, values, scores, None if failed else sum(known) / len(known), chosen)
+
+
+def _counted(row: Mapping[str, Any]) -> float | None:
+    """What a run counts as in its trial's mean."""
+    floor: float = row["metric_floor"]
+    score, at_floor = _score(row), (row["contract"] or 1) >= FAILURES_AT_FLOOR
+    return floor if score is None and at_floor and math.isfinite(floor) else score
 
 
 def _score(row: Mapping[str, Any]) -> float | None:

@@ -16,7 +16,7 @@ from leaderboard import statistics
 from leaderboard.drawing import reach
 from leaderboard.drawing.panels import Panels, Series, panels
 from leaderboard.standings.overall import Division, Overall
-from leaderboard.standings.standings import Row, ScenarioStanding, SuiteStanding
+from leaderboard.standings.standings import MEASURED, Row, ScenarioStanding, SuiteStanding
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def _of_division(standing: SuiteStanding, division: Division) -> Workloads | Non
     if not places:
         return None
     names = [cost for cost in others if set(costs[cost]) == places]
-    kept = (first, *(c for c in names if c != "joules" or _one_provenance(scenarios)))
+    kept = (first, *(c for c in names if c != "joules" or _measured(scenarios)))
     lines, series = [], []
     for total in division.totals:
         rows = {s.scenario.name: _row(s, total.method) for s in scenarios}
@@ -95,12 +95,12 @@ def _frozen(scenarios: Sequence[ScenarioStanding], cost: str) -> _Frozen:
     }
 
 
-def _one_provenance(scenarios: Sequence[ScenarioStanding]) -> bool:
-    """Whether all joules here were got the same way, those of the reference included."""
+def _measured(scenarios: Sequence[ScenarioStanding]) -> bool:
+    """Whether all joules here were measured, those of the reference included."""
     runs = {r.key: r for s in scenarios for row in s.rows for r in row.entry.runs}
     frozen = [key for s in scenarios if s.anchor for key in s.anchor.reference.keys]
     kinds = {run.energy_provenance for run in runs.values() if not run.failed}
-    return len(kinds) == 1 and all(key in runs for key in frozen)
+    return kinds == {MEASURED} and all(key in runs for key in frozen)
 
 
 def _row(standing: ScenarioStanding, method: str) -> Row:
@@ -113,7 +113,7 @@ def _medians(rows: dict[str, Row], frozen: _Frozen, cost: str) -> list[float] | 
     for scenario, target in frozen:
         metrics = [{} if r.failed else dict(r.metrics) for r in rows[scenario].entry.runs]
         for run in metrics:
-            if f"seconds_to_{target}" in run and f"{cost}_to_{target}" not in run:
+            if f"{reach.WALL}_to_{target}" in run and f"{cost}_to_{target}" not in run:
                 return None
         found.append(plain.median_high(run.get(f"{cost}_to_{target}", math.inf) for run in metrics))
     return found

@@ -96,11 +96,15 @@ def _line(standing: ScenarioStanding, row: Row) -> dict[str, Any]:
         "tuning_runs": tuning.runs if tuning else None,
         "tuning_failed_runs": tuning.failed_runs if tuning else None,
         "tuning_seconds": tuning.seconds if tuning else None,
+        "tuning_cpu_seconds": tuning.cpu_seconds if tuning else None,
         "tuning_energy_joules": tuning.energy_joules if tuning else None,
         "tuning_energy_provenance": tuning.energy_provenance if tuning else None,
+        "train_cpu_seconds": row.train_cpu_seconds.mean if row.train_cpu_seconds else None,
+        "train_flops": row.train_flops.mean if row.train_flops else None,
         "train_seconds": row.train_seconds.mean if row.train_seconds else None,
         "train_seconds_half_width_95": row.train_seconds.half_width if row.train_seconds else None,
         "peak_memory_bytes": row.peak_memory_bytes,
+        "carried_bytes": row.carried_bytes,
         "isolation": " ".join(row.isolation),
     }
     for provenance in ("measured", "estimated"):

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from leaderboard import formats, statistics
-from leaderboard.pages import gap_page, links, markup, suite_page
-from leaderboard.standings import overall
+from leaderboard.auditing.audit import NOTHING, Audit
+from leaderboard.pages import audit_page, gap_page, links, markup, suite_page
+from leaderboard.standings import classes, overall
 from leaderboard.standings.board import RANKED_PROTOCOL
-from leaderboard.standings.gap import GapTable
+from leaderboard.standings.classes import Placed
 from leaderboard.standings.history import Entry
 from leaderboard.standings.overall import Overall
 from leaderboard.standings.standings import Standings, SuiteStanding
+from leaderboard.standings.suite_gap import SuiteGap
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +53,17 @@ class Line:
 
 
 def render(
-    standings: Standings, gaps: Sequence[GapTable] = (), newest: Entry | None = None
+    standings: Standings,
+    gaps: Sequence[SuiteGap] = (),
+    newest: Entry | None = None,
+    audit: Audit = NOTHING,
+    placed: Placed | None = None,
 ) -> dict[str, str]:
-    """File name -> HTML: the front page, a page per suite, and the gap where there is one.
+    """File name -> HTML: the front page, a page per suite, the audit, and the gap of the suites.
 
-    `newest` is the newest entry of the changelog.
+    `newest` is the newest entry of the changelog; `placed` the classes, where they are known.
     """
+    placed = classes.of_standings(standings) if placed is None else placed
     lines = [Line(suite, overall.of_suite(suite)) for suite in standings.suites]
     template = markup.environment().get_template
     pages = {
@@ -68,13 +75,17 @@ def render(
             gaps=gaps,
             gap_page=links.GAP,
             newest=newest,
-        )
+            audit=audit,
+        ),
+        links.AUDIT: audit_page.render(audit),
     }
     if gaps:
         pages[links.GAP] = gap_page.render(gaps)
     for line in lines:
-        name = links.suite(line.standing.suite.name)
-        pages[name] = suite_page.render(standings, line.standing, line.overall)
+        suite = line.standing.suite.name
+        pages[links.suite(suite)] = suite_page.render(
+            standings, line.standing, line.overall, audit.of(suite), placed[suite]
+        )
     links.distinct(pages)
     return pages
 

@@ -15,8 +15,9 @@ from collections.abc import Iterable
 from harness.errors import HeldoutError
 
 INDEX, GAP, DATA, CHANGELOG = "index.html", "gap.html", "data.html", "changelog.html"
+AUDIT = "audit.html"
 FEED, BIBLIOGRAPHY, HISTORY = "feed.xml", "heldout.bib", "history.json"
-_TAKEN = frozenset(page.removesuffix(".html") for page in (INDEX, GAP, DATA, CHANGELOG))
+_TAKEN = frozenset(page.removesuffix(".html") for page in (INDEX, GAP, DATA, CHANGELOG, AUDIT))
 
 
 def suite(name: str) -> str:
@@ -37,6 +38,11 @@ def method(suite: str, name: str) -> str:
 def anchor(scenario: str) -> str:
     """The place of a scenario on its suite's page."""
     return f"scenario-{slug(scenario)}"
+
+
+def findings(suite: str) -> str:
+    """The place of a suite on the page of the audit."""
+    return f"{AUDIT}#suite-{slug(suite)}"
 
 
 def slug(text: str) -> str:

@@ -12,7 +12,7 @@ import markupsafe
 
 from leaderboard import formats
 from leaderboard.drawing import plot
-from leaderboard.pages import links
+from leaderboard.pages import links, page
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -48,6 +48,7 @@ def environment() -> jinja2.Environment:
         "quantity": formats.quantity,
         "seconds": formats.seconds,
         "joules": formats.joules,
+        "times": formats.times,
         "memory": formats.memory,
         "numbers": formats.numbers,
         "ranks": formats.ranks,
@@ -59,6 +60,7 @@ def environment() -> jinja2.Environment:
         "plot": plot,
         "links": links,
         "missing": formats.MISSING,
+        "outside": page.outside,
         "script": markupsafe.Markup(script),  # embedded, so that a page stands alone
         "script_hash": _sha256(script),
     }

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from harness.records.record import BASE
 from harness.registry.description import Description
 from leaderboard.drawing import trials
 from leaderboard.pages import citation, downloads, links, markup, page
@@ -98,11 +99,13 @@ class Methods:
                 pages[links.method(suite.suite.name, method)] = template.render(
                     suite=suite.suite.name,
                     method=method,
+                    nothing=method == BASE,
                     description=description,
                     title=citation.title(description.doc) if description else "",
                     doc=citation.paragraphs(description.doc)[1:] if description else (),
                     source=_source(description, runs),
                     places=places,
+                    columns=_columns([place.row for place in places]),
                     names=sorted({name for place in places for name in place.setting}),
                     runs=runs,
                     failures=[Failure(row, _tail(logs.get(row["key"], ""))) for row in runs.failed],
@@ -142,6 +145,15 @@ class Methods:
                         )
                     )  # fmt: skip
         return found
+
+
+def _columns(rows: Sequence[Row]) -> page.Columns:
+    return page.columns(
+        (),
+        flops=any(row.train_flops for row in rows),
+        energy=any(row.measured for row in rows),
+        state=any(row.carried_bytes is not None for row in rows),
+    )
 
 
 def _rows(standings: Standings) -> list[Row]:

@@ -7,14 +7,19 @@ and Jinja's escaping, never as markup.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.records.record import BASE
 from leaderboard import formats, statistics
+from leaderboard.auditing.evidence import is_standard
 from leaderboard.drawing import plot, reach
 from leaderboard.pages import links
-from leaderboard.standings.board import RANKED_PROTOCOL, UNHASHED, VARIABLES, Entry
-from leaderboard.standings.standings import Estimate, Row, ScenarioStanding, SuiteStanding
+from leaderboard.standings import classes
+from leaderboard.standings.board import FEW_TRIALS, RANKED_PROTOCOL, UNHASHED, VARIABLES, Entry
+from leaderboard.standings.classes import NOWHERE, Class, Place, Places
+from leaderboard.standings.estimates import Estimate
+from leaderboard.standings.standings import Row, ScenarioStanding, SuiteStanding
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +29,20 @@ class Badge:
     text: str
     kind: str  # "note" or "alert"
     title: str  # one sentence
+    link: str = ""  # where more of it stands
 
 
+NO_MARKS: Mapping[str, Badge] = {}
 OWN_MODEL_BADGE = Badge(
     "own model", "note", "Trains a network of its own in place of the scenario's."
+)
+NOTHING_BADGE = Badge(
+    "doing nothing", "note", "The network before training, judged as it is by the harness."
+)
+IDLE_BADGE = Badge(
+    "not above doing nothing",
+    "alert",
+    "The 95\u00a0% interval of its difference to the untrained network does not lie above 0.",
 )
 BOUND_BADGE = Badge("bound", "note", "Has more than its rivals: a bound for them, not a rival.")
 
@@ -39,6 +54,22 @@ class Line:
     row: Row
     badges: tuple[Badge, ...]
     marks: plot.Marks | None
+    place: Place | None  # in the classes; None where it has no part in them
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Which columns a table has beside those that every one has."""
+
+    classes: tuple[Class, ...]  # of the currencies in which anything is known
+    flops: bool  # whether any line has them
+    energy: bool  # whether any was measured
+    state: bool  # whether the size of any is known
+
+    @property
+    def count(self) -> int:
+        """How many they are."""
+        return len(self.classes) + self.flops + self.energy + self.state
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +98,7 @@ class Table:
     digits: int
     groups: tuple[Group, ...]
     further: tuple[Further, ...]
+    columns: Columns
 
     @property
     def ranked(self) -> str:
@@ -163,13 +195,21 @@ def _tests(ranked: Sequence[ScenarioStanding]) -> str:
     )
 
 
-def table(standing: ScenarioStanding) -> Table:
-    """A scenario's standing with its axis, digits and words."""
+def table(
+    standing: ScenarioStanding,
+    marks: Mapping[str, Badge] = NO_MARKS,
+    places: Places = NOWHERE,
+) -> Table:
+    """A scenario's standing with its axis, digits and words; `marks` are further badges of rows.
+
+    They are by method, and stand at its row that may be ranked or bound; so are the `places` in
+    the classes.
+    """
     shown = [row for row in standing.rows if row.score]
     axis = plot.axis(shown)
     groups = [
-        Group("", _lines(standing.ranked, axis)),
-        Group("Listed, not ranked", _lines(standing.unranked, axis)),
+        Group("", _lines(standing.ranked, axis, marks, places)),
+        Group("Listed, not ranked", _lines(standing.unranked, axis, marks, places)),
         Group("Not run", _lines(standing.missing, axis)),
         Group("Not applicable", _lines(standing.not_applicable, axis)),
     ]
@@ -184,11 +224,54 @@ def table(standing: ScenarioStanding) -> Table:
             for name in standing.secondary
             if not reach.shown(name)
         ),
+        columns(
+            places.values(),
+            flops=any(row.train_flops for row in standing.rows),
+            energy=any(row.measured for row in standing.rows),
+            state=any(row.carried_bytes is not None for row in standing.rows),
+        ),
     )
 
 
-def _lines(rows: Iterable[Row], axis: plot.Axis | None) -> tuple[Line, ...]:
-    return tuple(Line(row, badges(row), plot.marks(row, axis) if axis else None) for row in rows)
+def columns(places: Iterable[Place], *, flops: bool, energy: bool, state: bool) -> Columns:
+    """The columns of a table whose lines have these places."""
+    here = list(places)
+    shown = [one for one in classes.CLASSES if classes.known(here, one.currency)]
+    return Columns(tuple(shown), flops, energy, state)
+
+
+def _lines(
+    rows: Iterable[Row],
+    axis: plot.Axis | None,
+    marks: Mapping[str, Badge] = NO_MARKS,
+    places: Places = NOWHERE,
+) -> tuple[Line, ...]:
+    return tuple(
+        Line(
+            row,
+            badges(row) + marked(row, marks),
+            plot.marks(row, axis) if axis else None,
+            places.get(row.method) if classes.usual(row.entry) else None,
+        )
+        for row in rows
+    )
+
+
+def outside(place: Place, one: Class) -> str:
+    """Why a line has no rank in a class, in words."""
+    ratio = place.ratios[one.currency]
+    where = f" on {formats.name(ratio.scenario)}" if ratio.scenario else ""
+    if ratio.value is None:
+        return f"not known: {ratio.why}{where}"
+    if ratio.value <= one.limit:
+        return "not ranked"
+    return f"{formats.times(ratio.value)} the {ratio.unit} of the reference{where}"
+
+
+def marked(row: Row, marks: Mapping[str, Badge]) -> tuple[Badge, ...]:
+    """The mark of a row, if it stands under the rules that rank."""
+    mark = marks.get(row.method) if is_standard(row.entry) else None
+    return (mark,) if mark else ()
 
 
 def busy(rows: Iterable[Row]) -> str:
@@ -199,7 +282,7 @@ def busy(rows: Iterable[Row]) -> str:
         return ""
     return (
         f"{formats.count(sum(known))} of {formats.quantity(len(known), 'run')} got less than 0.9 "
-        "of their threads' CPU time, as on a busy machine: their seconds are upper bounds."
+        "of their threads' CPU time, as on a busy machine: a line with such a run has no wall time."
     )
 
 
@@ -213,7 +296,9 @@ def digits_of(estimates: Iterable[Estimate | None]) -> int:
 def badges(row: Row) -> tuple[Badge, ...]:
     """Everything about a row that a rank or a mean would hide."""
     entry, found = row.entry, []
-    if entry.runs and entry.protocol == "conventional":
+    if entry.runs and entry.method == BASE:
+        found.append(NOTHING_BADGE)
+    elif entry.runs and entry.protocol == "conventional":
         found.append(Badge("conventional", "note", "Tuned on the evaluation problem itself."))
     elif entry.runs and entry.protocol == "untuned":
         found.append(Badge("untuned", "note", "The setting was given by hand."))
@@ -232,6 +317,13 @@ def badges(row: Row) -> tuple[Badge, ...]:
         found.append(Badge(UNHASHED, "alert", f"Imported what its hash does not cover: {listed}"))
     if entry.apart == VARIABLES:
         found.append(Badge(VARIABLES, "note", "Its user told it environment variables."))
+    if row.idle:
+        found.append(IDLE_BADGE)
+    if entry.apart == FEW_TRIALS:
+        tried = formats.between(run.trials or 0 for run in entry.runs)
+        stated = formats.between(run.stated_trials or 0 for run in entry.runs)
+        text = f"Its setting was chosen out of {tried} trials, where the scenario states {stated}."
+        found.append(Badge(FEW_TRIALS, "note", text))
     if entry.bound and entry.runs:
         found.append(BOUND_BADGE)
     if 0 < len(entry.runs) < statistics.MINIMUM_SEEDS:
@@ -279,7 +371,8 @@ def command(scenario: str, entry: Entry) -> str:
     method, device = formats.name(entry.method), formats.name(runs[0].device) if runs else ""
     usual = entry.protocol in (RANKED_PROTOCOL, "conventional")
     whole = [run.seed for run in runs] == list(range(len(runs)))
-    if not (runs and usual and whole) or entry.debugging or entry.own_budget or entry.apart:
+    other = entry.debugging or entry.own_budget or entry.apart not in ("", FEW_TRIALS)
+    if not (runs and usual and whole) or other:
         return ""
     if any(word.startswith("-") for word in (target, method, device)):
         return ""  # it would be taken for an option

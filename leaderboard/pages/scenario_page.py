@@ -12,7 +12,8 @@ from leaderboard.drawing import reach, tradeoff
 from leaderboard.drawing.panels import MOST, Panels, Series, panels
 from leaderboard.pages import downloads, links, markup, page
 from leaderboard.standings import details
-from leaderboard.standings.details import Detail, Drawn, Matrix
+from leaderboard.standings.classes import Placed
+from leaderboard.standings.details import Drawn, Matrix
 from leaderboard.standings.standings import Row, ScenarioStanding, Standings
 
 HEAT = 9
@@ -35,8 +36,8 @@ class HeatMap:
 
 def render(
     standings: Standings,
-    found: Mapping[str, Detail],
     drawn: Mapping[tuple[str, str], Sequence[Drawn]],
+    placed: Placed,
 ) -> dict[str, str]:
     """File name -> HTML of the page of every scenario that was ever evaluated."""
     template = markup.environment().get_template("scenario.html.j2")
@@ -47,13 +48,13 @@ def render(
             rows = drawn[name]
             pages[links.scenario(*name)] = template.render(
                 suite=suite.suite.name,
-                table=page.table(one),
+                table=page.table(one, places=placed[name[0]][name[1]]),
                 noise=noise(one),
                 curves=curves(rows, one.problem.higher_is_better),
                 runners=len(rows),
                 maps=heat_maps(rows),
                 maps_left_out=max(0, sum(row.matrix is not None for row in rows) - MOST),
-                trade_offs=tradeoff.of_scenario(one, found),
+                trade_offs=tradeoff.of_scenario(one),
                 reached=reach.of_scenario(one),
                 example=page.example(one),
                 home=links.INDEX,

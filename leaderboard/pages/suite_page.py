@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.records.record import BASE
 from leaderboard import formats, statistics
+from leaderboard.auditing.audit import SuiteAudit
 from leaderboard.drawing import panels, plot, workloads
-from leaderboard.pages import links, markup, page
+from leaderboard.pages import audit_page, links, markup, page
 from leaderboard.pages.page import Badge
+from leaderboard.standings import classes
 from leaderboard.standings.anchors import Anchor
-from leaderboard.standings.board import BOUND, UNHASHED, VARIABLES
+from leaderboard.standings.board import BOUND, FEW_TRIALS, RANKED_PROTOCOL, UNHASHED, VARIABLES
+from leaderboard.standings.classes import NOWHERE, Place, Places
 from leaderboard.standings.overall import Cell, Overall, State, Total
 from leaderboard.standings.standings import Standings, SuiteStanding
 
@@ -35,6 +39,7 @@ class Line:
     total: Total
     badges: tuple[Badge, ...]
     marks: plot.Marks | None
+    place: Place | None  # in the classes of its group
 
     @property
     def glyphs(self) -> list[tuple[str, State, str]]:
@@ -74,22 +79,39 @@ class Table:
     digits: int
     reference: str  # names of the frozen references
     middle: bool  # whether any line has an interquartile mean
+    columns: page.Columns
 
 
-def render(standings: Standings, standing: SuiteStanding, overall: Overall) -> str:
-    """The page of one suite."""
+def render(
+    standings: Standings,
+    standing: SuiteStanding,
+    overall: Overall,
+    audit: SuiteAudit | None = None,
+    placed: Mapping[str, Places] | None = None,
+) -> str:
+    """The page of one suite; its rows carry the marks of its audit, and their places in classes."""
+    audit = audit or SuiteAudit(standing.suite.name)
+    placed = classes.of_suite(standing) if placed is None else placed
     return (
         markup.environment()
         .get_template("suite.html.j2")
         .render(
             standing=standing,
             overall=overall,
-            total=table(overall),
+            total=table(
+                overall, audit_page.marks(audit), classes.of_overall(standing, overall, placed)
+            ),
+            audit=audit,
             notices=notices(standing, overall),
             damaged=standings.damaged,
             sentence=sentence(standing, overall),
             explanation=explanation(overall),
-            tables=[page.table(scenario) for scenario in standing.scenarios],
+            tables=[
+                page.table(
+                    one, audit_page.marks(audit, one.scenario.name), placed[one.scenario.name]
+                )
+                for one in standing.scenarios
+            ],
             example=next(filter(None, map(page.example, standing.scenarios)), None),
             judged=judged,
             busy=page.busy(row for one in standing.scenarios for row in one.rows),
@@ -226,25 +248,39 @@ def _freeze(place: str, reference: str, *further: str) -> str:
     return f"bench leaderboard freeze {shlex.join(map(formats.name, words))}"
 
 
-def table(overall: Overall) -> Table | None:
-    """The suite's table, or None where nothing is frozen to measure scores by."""
+def table(
+    overall: Overall,
+    marks: Mapping[str, Badge] = page.NO_MARKS,
+    places: Sequence[Places] = (),
+) -> Table | None:
+    """The suite's table, or None where nothing is frozen to measure scores by.
+
+    `places` are those of each division in the classes.
+    """
     if not overall.anchors:
         return None
     every = [*(t for d in overall.divisions for t in d.totals), *overall.unranked]
+    places = places or [NOWHERE] * len(overall.divisions)
     shown = [total for total in every if total.score]
     values = [c.score for t in shown for c in t.cells if c.score is not None]
     axis = plot.spanning([0.0, *values], [t.score for t in shown if t.score]) if shown else None
     groups = [
-        Group(_over(division.scenarios), True, _lines(division.totals, axis))
-        for division in overall.divisions
+        Group(_over(division.scenarios), True, _lines(division.totals, axis, marks, here))
+        for division, here in zip(overall.divisions, places, strict=True)
     ]
-    groups.append(Group("Listed, not ranked", False, _lines(overall.unranked, axis)))
+    groups.append(Group("Listed, not ranked", False, _lines(overall.unranked, axis, marks)))
     return Table(
         tuple(group for group in groups if group.lines),
         axis,
         max(2, page.digits_of([total.score for total in shown])),
         references(overall),
         any(total.middle for total in shown),
+        page.columns(
+            (place for here in places for place in here.values()),
+            flops=any(total.train_flops for total in shown),
+            energy=any(total.energy for total in shown),
+            state=False,
+        ),
     )
 
 
@@ -253,8 +289,26 @@ def _over(scenarios: Sequence[str]) -> str:
     return f"Ranked over {formats.quantity(len(scenarios), 'scenario')}: {names}"
 
 
-def _lines(totals: Sequence[Total], axis: plot.Axis | None) -> tuple[Line, ...]:
-    return tuple(Line(total, badges(total), _marks(total, axis)) for total in totals)
+def _lines(
+    totals: Sequence[Total],
+    axis: plot.Axis | None,
+    marks: Mapping[str, Badge],
+    places: Places = NOWHERE,
+) -> tuple[Line, ...]:
+    return tuple(
+        Line(
+            total,
+            badges(total) + _marked(total, marks),
+            _marks(total, axis),
+            places.get(total.method),
+        )
+        for total in totals
+    )
+
+
+def _marked(total: Total, marks: Mapping[str, Badge]) -> tuple[Badge, ...]:
+    mark = marks.get(total.method) if total.protocol == RANKED_PROTOCOL else None
+    return (mark,) if mark and total.scenarios else ()
 
 
 def _marks(total: Total, axis: plot.Axis | None) -> plot.Marks | None:
@@ -277,11 +331,13 @@ def _told(cell: Cell) -> str:
 def badges(total: Total) -> tuple[Badge, ...]:
     """Everything about a line that a rank or a mean would hide; computed, never typed."""
     found = []
-    if total.protocol == "conventional":
+    if total.method == BASE:
+        found.append(page.NOTHING_BADGE)
+    elif total.protocol == "conventional":
         found.append(Badge("conventional", "note", "Tuned on the evaluation problem itself."))
     elif total.protocol == "untuned":
         found.append(Badge("untuned", "note", "The setting was given by hand."))
-    if total.why_unranked in ("debugging", "own budget", UNHASHED, VARIABLES):
+    if total.why_unranked in ("debugging", "own budget", UNHASHED, VARIABLES, FEW_TRIALS):
         found.append(Badge(total.why_unranked, "note", "Never ranked beside standard runs."))
     if total.own_model:
         found.append(page.OWN_MODEL_BADGE)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from tabulate import tabulate
 
 from leaderboard import formats, spreadsheet
 from leaderboard.pages import page, suite_page
+from leaderboard.standings.classes import ANY, NOWHERE, Place, Places, usual
+from leaderboard.standings.estimates import Estimate
 from leaderboard.standings.overall import Overall, Total
-from leaderboard.standings.standings import Estimate, Row, ScenarioStanding
+from leaderboard.standings.standings import Row, ScenarioStanding
 
 Format = Literal["plain", "markdown", "latex", "csv"]
 FORMATS: dict[Format, str] = {"plain": "simple", "markdown": "pipe", "latex": "latex_booktabs"}
@@ -30,44 +32,131 @@ class Plain:
     digits: dict[str, int]  # after the point, by head
 
 
-def of_suite(overall: Overall) -> list[Plain]:
-    """A table per group of the suite's page, in its order."""
+def of_suite(overall: Overall, places: Sequence[Places] = (), within: str = ANY) -> list[Plain]:
+    """A table per group of the suite's page, in its order; `places` are those of each division.
+
+    Of a class other than ANY: its members with the ranks that they have in it.
+    """
     every = [*(t for d in overall.divisions for t in d.totals), *overall.unranked]
+    places = places or [NOWHERE] * len(overall.divisions)
     digits = max(2, page.digits_of([total.score for total in every]))
-    parts = [(f"over {', '.join(d.scenarios)}", d.totals) for d in overall.divisions]
-    parts += [("not ranked", overall.unranked)] if overall.unranked else []
-    heads = (
-        *("group", "rank", "method", "protocol", "score", "± 95 %", "coverage", "seeds"),
-        *("tuning runs", "tuning s", "training s", "training J", "energy", "isolation", "notes"),
-    )
+    shown = _Columns.of([place for here in places for place in here.values()], every)
+    parts = []
+    for division, here in zip(overall.divisions, places, strict=True):
+        totals = [(t, here.get(t.method), ranks_in(t, here.get(t.method), within))
+                  for t in division.totals]  # fmt: skip
+        parts.append((f"over {', '.join(division.scenarios)}", totals))
+    if within == ANY and overall.unranked:
+        parts.append(("not ranked", [(total, None, None) for total in overall.unranked]))
+    heads = ("group", "rank", "method", "protocol", "score", "± 95 %", "coverage", "seeds")
     return [
         Plain(
             title,
-            heads,
-            tuple(_total(title, total) for total in totals),
+            (*heads, *shown.heads, "isolation", "notes"),
+            tuple(
+                _total(title, total, place, ranks, shown)
+                for total, place, ranks in _ordered(totals, within)
+            ),
             {"score": digits, "± 95 %": digits, **_COSTS},
         )
         for title, totals in parts
     ]
 
 
-def of_scenario(standing: ScenarioStanding) -> Plain:
-    """The table of a scenario."""
+def of_scenario(standing: ScenarioStanding, places: Places = NOWHERE, within: str = ANY) -> Plain:
+    """The table of a scenario, or of a class on it."""
     digits = page.digits_of([row.score for row in standing.rows])
     metric = standing.problem.metric
-    heads = (
-        *("rank", "method", "protocol", metric, "± 95 %", "gap", "seeds"),
-        *("tuning runs", "tuning s", "training s", "training J", "energy", "isolation", "notes"),
-    )
+    here = [places.get(row.method) if usual(row.entry) else None for row in standing.rows]
+    shown = _Columns.of(places.values(), standing.rows)
+    rows = [
+        (row, place, ranks_in(row, place, within))
+        for row, place in zip(standing.rows, here, strict=True)
+    ]
     return Plain(
         standing.scenario.id,
-        heads,
-        tuple(_row(row) for row in standing.rows),
+        (*("rank", "method", "protocol", metric, "± 95 %", "gap", "seeds"), *shown.heads,
+         "isolation", "notes"),
+        tuple(_row(row, place, ranks, shown) for row, place, ranks in _ordered(rows, within)),
         {metric: digits, "± 95 %": digits, "gap": digits, **_COSTS},
-    )
+    )  # fmt: skip
 
 
-_COSTS = {"tuning s": 1, "training s": 2, "training J": 2}
+_COSTS = {"tuning CPU s": 1, "training CPU s": 2, "wall s": 2, "measured J": 2, "network x": 2,
+          "cost x": 2, "state x": 2}  # fmt: skip
+
+LineOf = TypeVar("LineOf", Total, Row)
+
+
+def ranks_in(line: Total | Row, place: Place | None, within: str) -> tuple[int, int] | None:
+    """The rank set of a line in a class."""
+    return line.ranks if within == ANY else place.ranks.get(within) if place else None
+
+
+def _ordered(
+    lines: Sequence[tuple[LineOf, Place | None, tuple[int, int] | None]], within: str
+) -> list[tuple[LineOf, Place | None, tuple[int, int] | None]]:
+    """All lines as they stand; of a class its members, the first before the others."""
+    if within == ANY:
+        return list(lines)
+    return sorted((line for line in lines if line[2]), key=lambda line: (line[2] or (0, 0))[0])
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """What the lines of a table cost, and how they stand in the classes."""
+
+    page: page.Columns
+
+    @classmethod
+    def of(cls, places: Iterable[Place], lines: Sequence[Total | Row]) -> _Columns:
+        totals = [line for line in lines if isinstance(line, Total)]
+        rows = [line for line in lines if isinstance(line, Row)]
+        return cls(
+            page.columns(
+                places,
+                flops=any(line.train_flops for line in lines),
+                energy=any(t.energy for t in totals) or any(row.measured for row in rows),
+                state=any(row.carried_bytes is not None for row in rows),
+            )
+        )
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        shown = self.page
+        currencies = dict.fromkeys(one.currency for one in shown.classes)
+        return (
+            *(f"within {one.name}" for one in shown.classes),
+            *(f"{currency} x" for currency in currencies),
+            *("tuning runs", "tuning CPU s", "training CPU s"),
+            *(("FLOPs",) if shown.flops else ()),
+            "wall s",
+            *(("measured J",) if shown.energy else ()),
+            *(("state bytes", "network x") if shown.state else ()),
+        )
+
+    def cells(self, line: Total | Row, place: Place | None) -> tuple[Any, ...]:
+        shown, tuning = self.page, line.tuning
+        ranks = [place.ranks.get(one.name) if place else None for one in shown.classes]
+        currencies = dict.fromkeys(one.currency for one in shown.classes)
+        energy = line.energy if isinstance(line, Total) else line.measured
+        carried = None if isinstance(line, Total) else line.carried_bytes
+        network = None if isinstance(line, Total) else line.network_bytes
+        return (
+            *(formats.ranks(*each) if each else None for each in ranks),
+            *(place.ratios[currency].value if place else None for currency in currencies),
+            tuning.runs if tuning else None,
+            tuning.cpu_seconds if tuning else None,
+            _number(line.train_cpu_seconds),
+            *((_number(line.train_flops),) if shown.flops else ()),
+            _number(line.train_seconds),
+            *((energy.joules if energy else None,) if shown.energy else ()),
+            *((carried, carried / network if carried and network else None) if shown.state else ()),
+        )
+
+
+def _number(value: Estimate | float | None) -> float | None:
+    return value.mean if isinstance(value, Estimate) else value
 
 
 def text(tables: Sequence[Plain], form: Format) -> str:
@@ -120,43 +209,40 @@ def _shown(value: Any, digits: int | None) -> str:
     )
 
 
-def _total(group: str, total: Total) -> tuple[Any, ...]:
-    tuning, energy = total.tuning, total.energy
+def _total(
+    group: str,
+    total: Total,
+    place: Place | None,
+    ranks: tuple[int, int] | None,
+    shown: _Columns,
+) -> tuple[Any, ...]:
     return (
         formats.prose(group),
-        formats.ranks(*total.ranks) if total.ranks else None,
+        formats.ranks(*ranks) if ranks else None,
         formats.name(total.method),
         formats.name(total.protocol),
         *_estimate(total.score),
         f"{total.covered}/{total.applicable}",
         formats.between(total.seeds) if total.seeds else None,
-        tuning.runs if tuning else None,
-        tuning.seconds if tuning else None,
-        total.train_seconds,
-        energy.joules if energy else None,
-        energy.provenance if energy else None,
+        *shown.cells(total, place),
         ", ".join(map(formats.name, total.isolation)),
         ", ".join(badge.text for badge in suite_page.badges(total)),
     )
 
 
-def _row(row: Row) -> tuple[Any, ...]:
-    tuning = row.tuning
-    energy = row.energy[0] if len(row.energy) == 1 and not row.energy_missing else None
+def _row(
+    row: Row, place: Place | None, ranks: tuple[int, int] | None, shown: _Columns
+) -> tuple[Any, ...]:
     why = "not applicable" if row.lacking else row.why_unranked
     notes = [badge.text for badge in page.badges(row)]
     return (
-        formats.ranks(*row.ranks) if row.ranks else None,
+        formats.ranks(*ranks) if ranks else None,
         formats.name(row.method),
         formats.name(row.entry.protocol),
         *_estimate(row.score),
         row.gap.mean if row.gap else None,
         len(row.entry.runs),
-        tuning.runs if tuning else None,
-        tuning.seconds if tuning else None,
-        row.train_seconds.mean if row.train_seconds else None,
-        energy.joules if energy else None,
-        formats.name(energy.provenance) if energy else None,
+        *shown.cells(row, place),
         ", ".join(map(formats.name, row.isolation)),
         ", ".join(dict.fromkeys([*([why] if why else []), *notes])),
     )

@@ -15,9 +15,19 @@ from harness.records import atomic
 from harness.records.reading import failure_logs, read_table, tested_items
 from harness.records.store import Damage
 from harness.registry import description
+from leaderboard.auditing import audit, items
 from leaderboard.pages import about, downloads, front_page, links, scenario_page
 from leaderboard.pages.method_page import Methods
-from leaderboard.standings import anchors, board, details, gap, history, items, standings
+from leaderboard.standings import (
+    anchors,
+    board,
+    classes,
+    details,
+    history,
+    standings,
+    suite_gap,
+    tested,
+)
 
 MARKER = ".heldout-site"
 """Says that a folder is a site of ours; its lines name the files we wrote into it."""
@@ -74,15 +84,18 @@ def site(results: Path, previous: bytes | None) -> tuple[dict[str, bytes], Built
     unread = [*damaged, *unread, *broken]
     own_models = description.own_models(descriptions.values())
     read = board.read(table, _damaged_files(unread, results), own_models)
-    tested = tested_items(results, items.wanted(read.suites))
-    standing = standings.of_board(read, frozen, tested)
+    held = tested_items(results, tested.wanted(read.suites))
+    standing = standings.of_board(read, frozen, held)
     methods = Methods(standing, table)
     logs = failure_logs(results, methods.failed_keys)
     found = details.read(table, standings.current_keys(standing))
     drawn = details.of_rows(standing, found)
     past = history.after(previous, standing)
-    pages = front_page.render(standing, gap.tables(standing), past.entries[0])
-    pages |= scenario_page.render(standing, found, drawn) | methods.render(descriptions, logs)
+    judged = audit.of_board(standing, table, descriptions, items.read(results, standing))
+    placed = classes.of_standings(standing)
+    gaps = suite_gap.of_standings(standing, table)
+    pages = front_page.render(standing, gaps, past.entries[0], judged, placed)
+    pages |= scenario_page.render(standing, drawn, placed) | methods.render(descriptions, logs)
     pages |= about.render(standing, past, methods.cited(descriptions))
     files = {name: text.encode() for name, text in pages.items()}
     files |= downloads.render(standing, drawn, table)

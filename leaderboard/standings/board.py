@@ -16,23 +16,25 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from harness.records import schema
-from harness.records.record import let_through
+from harness.records.record import BASE, let_through
 from leaderboard.statistics import MINIMUM_SEEDS, Items
 
 RANKED_PROTOCOL = "heldout"
+NOTHING = "doing nothing"
+"""Why the untrained network is not ranked: it is what the others have to be above."""
 BOUND = "bound"
 """Why a method is not ranked that has more than its rivals."""
 DEBUGGING_ISOLATION = "inline"
-UNHASHED, VARIABLES = "unhashed modules", "own variables"
-"""Why a run is not ranked that imported what its key does not cover, or was told environment
-variables of its user's."""
+UNHASHED, VARIABLES, FEW_TRIALS = "unhashed modules", "own variables", "fewer trials"
+"""Why a run is not ranked that imported what its key does not cover, was told environment variables
+of its user's, or has a setting chosen out of fewer trials than its scenario states."""
 
 Item = TypeVar("Item")
 Key = TypeVar("Key", bound=Any)
@@ -87,20 +89,28 @@ class Run:
     failure_reason: str | None
     score: float | None
     metrics: tuple[tuple[str, float], ...]
-    train_seconds: float | None
+    train_seconds: float | None  # wall
+    train_cpu_seconds: float | None
+    train_flops: int | None
+    cpu: str  # model of the processor
     contended: bool | None  # whether training was held up, see harness/engines/repetition.py
     peak_memory_bytes: int | None
+    parameters: int | None
+    carried_bytes: tuple[int, ...]  # by experience; empty where none was taken
     energy_joules: float | None
     energy_provenance: str
     tuning_runs: int | None
     tuning_failed_runs: int | None
     tuning_seconds: float | None
+    tuning_cpu_seconds: float | None
     tuning_energy_joules: float | None
     tuning_energy_provenance: str | None
     trials: int | None  # settings that its tuning tried
+    stated_trials: int | None  # that its scenario stated; None: not told
     isolation: str
     unhashed_modules: tuple[str, ...]
     started_at: str
+    bound: bool = False  # whether a limit was lifted that the others had
 
     @property
     def failed(self) -> bool:
@@ -123,7 +133,9 @@ class Run:
         """Why it stands in a line of its own, beside its budget and protocol; "" if it does not."""
         if self.unhashed_modules:
             return UNHASHED
-        return VARIABLES if let_through(json_object(self.environment or "")) else ""
+        if let_through(json_object(self.environment or "")):
+            return VARIABLES
+        return FEW_TRIALS if (self.stated_trials or 0) > (self.trials or 0) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +146,13 @@ class Entry:
     protocol: str
     debugging: bool  # ran in the harness' own process, where labels are within reach
     own_budget: str  # the budget as JSON where it is not the scenario's own, else ""
-    apart: str = ""  # UNHASHED or VARIABLES, else ""
+    apart: str = ""  # UNHASHED, VARIABLES or FEW_TRIALS, else ""
     runs: tuple[Run, ...] = ()  # current ones, by seed
     stale: int = 0
     superseded: int = 0
     repeats: tuple[tuple[Run, ...], ...] = ()  # the same setting in other environments, by seed
     own_model: bool = False  # whether the method brings its own network
-    bound: bool = False  # whether the frozen constants say that it has more than its rivals
+    bound: bool = False  # whether it has more than its rivals, by its budget or the constants
     items: Items | None = field(default=None, compare=False)  # of `runs`, in their order
     why_no_items: str = ""  # "some runs ..."; "" where there are items or nobody looked
 
@@ -149,6 +161,8 @@ class Entry:
         """Why the entry gets no rank, in words; "" where it gets one."""
         if not self.runs:
             return "stale" if self.stale else "not run"
+        if self.method == BASE:
+            return NOTHING
         if self.protocol != RANKED_PROTOCOL:
             return self.protocol or "no protocol"
         if self.debugging:
@@ -211,9 +225,10 @@ class Board:
 
 
 _PROBLEM = [f.name for f in dataclasses.fields(Problem)]
-_OTHER = ("problem", "metrics", "trials", "unhashed_modules")
+TRIALS = ("trials", "stated_trials")
+_OTHER = ("problem", "metrics", *TRIALS, "unhashed_modules", "carried_bytes", "bound")
 _RUN = [f.name for f in dataclasses.fields(Run) if f.name not in _OTHER]
-_NAMES = [*_PROBLEM, *_RUN, "metrics", "unhashed_modules"]
+_NAMES = [*_PROBLEM, *_RUN, "metrics", "unhashed_modules", "carried_bytes"]
 
 
 def read(
@@ -248,17 +263,22 @@ def _place(scenario: Scenario) -> tuple[bool, str, str]:
 
 def _evaluation_runs(table: pa.Table) -> list[Run]:
     rows = table.filter(pc.equal(table["phase"], "evaluation"))
-    columns = [*(rows[name].to_pylist() for name in _NAMES), _trials(rows["selection"])]
-    names = [*_NAMES, "trials"]
+    columns = [*(rows[name].to_pylist() for name in _NAMES), *_trials(rows["selection"])]
+    names = [*_NAMES, *TRIALS]
     return [_run(dict(zip(names, values, strict=True))) for values in zip(*columns, strict=True)]
 
 
-def _trials(selections: pa.ChunkedArray) -> list[int | None]:
-    """Per run: how many settings its tuning tried; a selection is parsed once for all its runs."""
+def _trials(selections: pa.ChunkedArray) -> list[list[int | None]]:
+    """For each of TRIALS, per run; a selection is parsed once for all its runs."""
     coded = selections.combine_chunks().dictionary_encode()
-    counts = [json_object(text).get("trials") for text in coded.dictionary.to_pylist()]
-    known = [n if isinstance(n, int) and n is not True and n > 0 else None for n in counts]
-    return [None if i is None else known[i] for i in coded.indices.to_pylist()]
+    read = [json_object(text) for text in coded.dictionary.to_pylist()]
+    known = [[_count(selection.get(name)) for selection in read] for name in TRIALS]
+    places = coded.indices.to_pylist()
+    return [[None if i is None else counts[i] for i in places] for counts in known]
+
+
+def _count(n: Any) -> int | None:
+    return n if isinstance(n, int) and n is not True and n > 0 else None
 
 
 def json_object(text: str) -> dict[str, Any]:
@@ -274,8 +294,9 @@ def _run(row: dict[str, Any]) -> Run:
     return Run(
         problem=Problem(**{name: row[name] for name in _PROBLEM}),
         metrics=tuple(sorted(schema.pairs(row["metrics"]))),
-        trials=row["trials"],
+        **{name: row[name] for name in TRIALS},
         unhashed_modules=tuple(row["unhashed_modules"] or ()),
+        carried_bytes=tuple(row["carried_bytes"] or ()),
         **{name: row[name] for name in _RUN},
     )
 
@@ -292,16 +313,41 @@ def _scenario(
     if runs:
         real = [run for run in runs if run.isolation != DEBUGGING_ISOLATION]
         problem = _newest(real or runs, lambda run: run.problem)
+    runs = _with_bounds(runs)
     entries = [_entry(problem, group, own_models) for group in _group(runs, _line).values()]
     missing = set(methods) - {entry.method for entry in entries}
-    entries += [Entry(method, RANKED_PROTOCOL, False, "") for method in missing]
+    usual = {BASE: "untuned"}
+    entries += [Entry(name, usual.get(name, RANKED_PROTOCOL), False, "") for name in missing]
     entries.sort(key=lambda e: (e.method, e.protocol, e.debugging, e.own_budget, e.apart))
     return Scenario(suite, name, problem, tuple(entries))
 
 
+def _with_bounds(runs: Sequence[Run]) -> list[Run]:
+    """The runs of one scenario, those of bounds marked: methods that only ever had more.
+
+    More is a budget of which a limit was lifted that holds for the others; whoever was also run
+    within it has two lines, one of them on a budget of its own.
+    """
+    within = {run.method for run in runs if run.budget_standard}
+    stated = [json_object(run.budget) for run in runs if run.budget_standard]
+    return [
+        replace(run, bound=any(_lifted(json_object(run.budget), limits) for limits in stated))
+        if not run.budget_standard and run.method not in within
+        else run
+        for run in runs
+    ]
+
+
+def _lifted(budget: dict[str, Any], stated: dict[str, Any]) -> bool:
+    """Whether a budget is the stated one without some of its limits."""
+    missing = {n for n, limit in stated.items() if limit is not None and budget.get(n) is None}
+    rest = {name: limit for name, limit in stated.items() if name not in missing}
+    return bool(missing) and rest == {n: v for n, v in budget.items() if n not in missing}
+
+
 def _line(run: Run) -> tuple[str, str, bool, str, str]:
     """What sets two lines of a table apart."""
-    own_budget = "" if run.budget_standard else run.budget or "{}"
+    own_budget = "" if run.budget_standard or run.bound else run.budget or "{}"
     debugging = run.isolation == DEBUGGING_ISOLATION
     return run.method, run.protocol, debugging, own_budget, run.apart
 
@@ -326,6 +372,7 @@ def _entry(
         runs=tuple(current[seed] for seed in sorted(current)),
         stale=len(runs) - len(fresh),
         superseded=len(fresh) - len(current),
+        bound=any(run.bound for run in current.values()),
         own_model=any((run.method, run.method_hash) in own_models for run in current.values()),
         repeats=tuple(tuple(found[seed] for seed in sorted(found)) for found in repeats),
     )

@@ -1,4 +1,4 @@
-"""Details: what a run holds beyond its numbers: learning curve, accuracy matrix, FLOPs.
+"""Details: what a run holds beyond its numbers: learning curve and accuracy matrix.
 
 Read as whole columns and cut per run, since a results folder may hold a hundred thousand runs.
 """
@@ -31,7 +31,6 @@ class Detail:
     samples: Reals  # (points,) samples seen at each evaluation, ascending
     quality: Reals  # (points,) quality at each evaluation
     matrix: Sequence[Sequence[float]]  # (experiences, tests); empty where the run left none
-    train_flops: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +84,7 @@ def _of_scenario(standing: ScenarioStanding, found: Mapping[str, Detail]) -> tup
 def read(table: pa.Table, keys: Iterable[str]) -> dict[str, Detail]:
     """By key: the details of those runs."""
     wanted = pa.array(sorted(set(keys)), pa.string())
-    rows = table.select(["key", "curve", "quality_matrix", "train_flops"])
+    rows = table.select(["key", "curve", "quality_matrix"])
     rows = rows.filter(pc.is_in(rows["key"], wanted)).combine_chunks()
     if not rows.num_rows:
         return {}
@@ -94,11 +93,10 @@ def read(table: pa.Table, keys: Iterable[str]) -> dict[str, Detail]:
     samples = _reals(curves.values.field("samples_seen"))
     quality = _reals(curves.values.field("quality"))
     matrices = rows["quality_matrix"].to_pylist()
-    flops = rows["train_flops"].to_pylist()
     found = {}
     for i, key in enumerate(rows["key"].to_pylist()):
         part = slice(offsets[i], offsets[i + 1])
-        found[key] = Detail(samples[part], quality[part], matrices[i], flops[i])
+        found[key] = Detail(samples[part], quality[part], matrices[i])
     return found
 
 

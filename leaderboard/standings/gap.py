@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 from leaderboard import statistics
 from leaderboard.standings.board import RANKED_PROTOCOL, Entry, Problem, Scenario
-from leaderboard.standings.standings import Estimate, ScenarioStanding, Standings, estimate
+from leaderboard.standings.estimates import Estimate, estimate
+from leaderboard.standings.standings import ScenarioStanding, Standings
 
-USUAL_PROTOCOL = "conventional"
+PROTOCOLS = (RANKED_PROTOCOL, "conventional")
+"""Held out, and as is usual."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,13 @@ class GapLine:
     heldout_ranks: tuple[int, int]  # rank sets among the methods of this table
     usual_ranks: tuple[int, int]
     own_model: bool  # whether it brings its own network
+    same: bool  # whether both protocols chose the same setting
+    keys: tuple[str, str]  # of a run of each protocol: its selection names the trials
+
+    @property
+    def changed(self) -> bool:
+        """Whether the two rank sets differ at all."""
+        return self.heldout_ranks != self.usual_ranks
 
     @property
     def moved(self) -> bool:
@@ -37,7 +46,7 @@ class GapLine:
 
 @dataclass(frozen=True, slots=True)
 class GapTable:
-    """One scenario: the methods that have both, by their held-out mean."""
+    """One scenario: the methods that have both with as many trials, by their held-out mean."""
 
     scenario: Scenario
     problem: Problem
@@ -75,8 +84,8 @@ def tables(standings: Standings) -> tuple[GapTable, ...]:
 
 def _lines(standing: ScenarioStanding) -> tuple[GapLine, ...]:
     sign = 1.0 if standing.problem.higher_is_better else -1.0
-    heldout, usual = (_usable(standing, p) for p in (RANKED_PROTOCOL, USUAL_PROTOCOL))
-    methods = sorted(set(heldout) & set(usual))
+    heldout, usual = (usable(standing, p) for p in PROTOCOLS)
+    methods = [m for m in sorted(set(heldout) & set(usual)) if comparable(heldout[m], usual[m])]
     if not methods:
         return ()
     ranks = [
@@ -92,13 +101,22 @@ def _lines(standing: ScenarioStanding) -> tuple[GapLine, ...]:
         if scores[0] is None or scores[1] is None:
             continue
         gap = _gap(heldout[method], usual[method], sign)
-        places = [(int(r[i][0]), int(r[i][1])) for r in ranks]
+        before, after = ((int(r[i][0]), int(r[i][1])) for r in ranks)
+        first, second = heldout[method].runs[0], usual[method].runs[0]
+        same, keys = first.setting == second.setting, (first.key, second.key)
         own_model = heldout[method].own_model
-        lines.append(GapLine(method, scores[0], scores[1], gap, places[0], places[1], own_model))
+        lines.append(
+            GapLine(method, scores[0], scores[1], gap, before, after, own_model, same, keys)
+        )
     return tuple(sorted(lines, key=lambda line: (-sign * line.heldout.mean, line.method)))
 
 
-def _usable(standing: ScenarioStanding, protocol: str) -> dict[str, Entry]:
+def comparable(heldout: Entry, usual: Entry) -> bool:
+    """Whether the two were chosen out of as many settings, by all of their runs."""
+    return len({run.trials for entry in (heldout, usual) for run in entry.runs}) == 1
+
+
+def usable(standing: ScenarioStanding, protocol: str) -> dict[str, Entry]:
     """By method: the entry of a protocol that would be ranked if its protocol were."""
     return {
         entry.method: entry
@@ -108,6 +126,7 @@ def _usable(standing: ScenarioStanding, protocol: str) -> dict[str, Entry]:
         and not entry.debugging
         and not entry.own_budget
         and not entry.apart
+        and not entry.bound
         and entry.unranked in ("", protocol)
         and len(entry.runs) >= statistics.MINIMUM_SEEDS
     }

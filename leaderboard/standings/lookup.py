@@ -9,7 +9,7 @@ import pyarrow as pa
 from harness.errors import HeldoutError, did_you_mean
 from harness.records.reading import read_table, tested_items
 from harness.registry import description
-from leaderboard.standings import anchors, board, items, standings
+from leaderboard.standings import anchors, board, standings, tested
 from leaderboard.standings.board import Board
 from leaderboard.standings.standings import ScenarioStanding, Standings, SuiteStanding
 
@@ -19,7 +19,7 @@ def all_of(results: Path) -> Standings:
     table, _ = read_table(results)
     frozen, _ = anchors.read(results)
     read = _board(results, table)
-    return standings.of_board(read, frozen, tested_items(results, items.wanted(read.suites)))
+    return standings.of_board(read, frozen, tested_items(results, tested.wanted(read.suites)))
 
 
 def suite_of(results: Path, name: str) -> SuiteStanding:
@@ -33,7 +33,7 @@ def suite_of(results: Path, name: str) -> SuiteStanding:
             "see: bench results"
         )
     suite = known[name]
-    return standings.of_suite(suite, frozen, tested_items(results, items.wanted([suite])))
+    return standings.of_suite(suite, frozen, tested_items(results, tested.wanted([suite])))
 
 
 def _board(results: Path, table: pa.Table) -> Board:

@@ -14,17 +14,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from harness.records.record import BASE
 from leaderboard import statistics
 from leaderboard.standings.anchors import Anchor
-from leaderboard.standings.board import BOUND, RANKED_PROTOCOL, Entry
-from leaderboard.standings.standings import (
-    Energy,
-    Estimate,
-    Row,
-    ScenarioStanding,
-    SuiteStanding,
-    Tuning,
-)
+from leaderboard.standings.board import BOUND, NOTHING, RANKED_PROTOCOL, Entry
+from leaderboard.standings.estimates import Energy, Estimate
+from leaderboard.standings.standings import MEASURED, Row, ScenarioStanding, SuiteStanding, Tuning
 
 State = Literal["ranked", "failed", "unranked", "stale", "not run", "not applicable"]
 FEWEST_FOR_MIDDLE = 4
@@ -55,8 +50,10 @@ class Total:
     middle: Estimate | None  # interquartile mean of the same, from 4 scenarios on
     seeds: tuple[int, ...]  # runs on each scenario
     tuning: Tuning | None  # summed over scenarios
-    train_seconds: float | None  # to train once on each scenario: the sum of means
-    energy: Energy | None  # likewise; only where every scenario has it with one provenance
+    train_cpu_seconds: float | None  # to train once on each scenario: the sum of means
+    train_flops: float | None  # likewise
+    train_seconds: float | None  # likewise, wall; None too where a run had to wait for others
+    energy: Energy | None  # likewise, where counters measured it on every scenario
     isolation: tuple[str, ...]
     failed: int  # runs that count as the floor
     stale: int
@@ -260,9 +257,9 @@ def _total(
         middle=_middle([samples[name].values for name in names]) if whole else None,
         seeds=tuple(len(row.entry.runs) for row in chosen),
         tuning=_tuning([row.tuning for row in chosen]),
-        train_seconds=_sum(
-            [row.train_seconds.mean if row.train_seconds else None for row in chosen]
-        ),
+        train_cpu_seconds=_sum([_mean_of(row.train_cpu_seconds) for row in chosen]),
+        train_flops=_sum([_mean_of(row.train_flops) for row in chosen]),
+        train_seconds=_sum([_mean_of(row.train_seconds) for row in chosen]),
         energy=_energy(chosen),
         isolation=tuple(sorted({level for row in chosen or present for level in row.isolation})),
         failed=sum(len(row.entry.failures) for row in chosen or present),
@@ -274,7 +271,9 @@ def _total(
 
 
 def _why(line: _Line, rows: Mapping[str, Row], names: Sequence[str], whole: bool) -> str:
-    _, protocol, debugging, apart = line
+    method, protocol, debugging, apart = line
+    if method == BASE:
+        return NOTHING
     if protocol != RANKED_PROTOCOL:
         return protocol or "no protocol"
     if debugging or apart:
@@ -341,18 +340,23 @@ def _tuning(found: Sequence[Tuning | None]) -> Tuning | None:
         sum(tuning.runs for tuning in known),
         sum(tuning.failed_runs for tuning in known),
         _sum([tuning.seconds for tuning in known]),
+        _sum([tuning.cpu_seconds for tuning in known]),
         _sum([tuning.energy_joules for tuning in known]) if alike else None,
         provenances.pop() if alike else "unknown",
     )
 
 
 def _energy(rows: Sequence[Row]) -> Energy | None:
-    parts = [part for row in rows for part in row.energy]
-    whole = all(len(row.energy) == 1 and not row.energy_missing for row in rows)
-    if not parts or not whole or len({part.provenance for part in parts}) > 1:
+    parts = [row.measured for row in rows]
+    known = [part for part in parts if part]
+    if not known or len(known) < len(parts):
         return None
-    joules, runs = sum(part.joules for part in parts), sum(part.runs for part in parts)
-    return Energy(joules, parts[0].provenance, runs)
+    joules, runs = sum(part.joules for part in known), sum(part.runs for part in known)
+    return Energy(joules, MEASURED, runs)
+
+
+def _mean_of(estimate: Estimate | None) -> float | None:
+    return estimate.mean if estimate else None
 
 
 def _sum(values: Iterable[float | None]) -> float | None:

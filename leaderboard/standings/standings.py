@@ -4,34 +4,19 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.records.reading import Tested
+from harness.records.record import BASE
 from leaderboard import statistics
-from leaderboard.standings import items
 from leaderboard.standings.anchors import Anchor, Anchors
 from leaderboard.standings.board import Board, DamagedFile, Entry, Problem, Run, Scenario, Suite
+from leaderboard.standings.estimates import Energy, Estimate, by_provenance, estimate, over_known
+from leaderboard.standings.tested import UNREAD, known
 
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A mean over runs, with its interval where it has one."""
-
-    mean: float
-    half_width: float | None  # of the 95 % interval
-    why_none: str  # "no seed variance", "too few seeds", or "" where there is an interval
-    known: int  # runs that gave a number
-    of: int  # runs that could have
-
-
-@dataclass(frozen=True, slots=True)
-class Energy:
-    """Training energy of the runs that share a provenance; other provenances stand apart."""
-
-    joules: float  # mean over `runs`
-    provenance: str  # "measured", "estimated" or "constant"
-    runs: int
+MEASURED = "measured"
+"""The provenance of joules that counters gave; any other is a constant times CPU seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +25,8 @@ class Tuning:
 
     runs: int
     failed_runs: int
-    seconds: float | None
+    seconds: float | None  # wall
+    cpu_seconds: float | None
     energy_joules: float | None
     energy_provenance: str
 
@@ -54,20 +40,30 @@ class Row:
     why_unranked: str
     score: Estimate | None  # None: nothing current, or a failure without a finite floor
     tuning: Tuning | None
-    train_seconds: Estimate | None
-    energy: tuple[Energy, ...]
-    energy_missing: int  # successful runs whose energy nobody measured
+    train_cpu_seconds: Estimate | None
+    train_flops: Estimate | None
+    train_seconds: Estimate | None  # wall; None too where a run had to wait for others
+    energy: tuple[Energy, ...]  # however it was got
     successes: int  # runs that the costs are of
     peak_memory_bytes: int | None  # the largest of the successful runs
+    carried_bytes: int | None  # the largest at any border of these; None where one was not taken
+    network_bytes: int | None  # of the largest of their networks, at 4 bytes a parameter
     isolation: tuple[str, ...]
     secondary: dict[str, Estimate]
     gap: Estimate | None = None  # score minus the frozen reference, better being positive
     lacking: str = ""  # what the method needs and the scenario does not offer
+    idle: bool = False  # whether it is not shown to be better than doing nothing
 
     @property
     def method(self) -> str:
         """The method's name, as untrusted as it was stored."""
         return self.entry.method
+
+    @property
+    def measured(self) -> Energy | None:
+        """Energy where counters gave it in all runs: else it is a constant times CPU seconds."""
+        parts = [part for part in self.energy if part.provenance == MEASURED]
+        return parts[0] if parts and parts[0].runs == self.successes else None
 
     @property
     def reproduced(self) -> bool:
@@ -180,9 +176,9 @@ NO_ANCHORS: Anchors = {}
 
 
 def of_board(
-    board: Board, anchors: Anchors = NO_ANCHORS, tested: Mapping[str, Tested] = items.NOTHING
+    board: Board, anchors: Anchors = NO_ANCHORS, tested: Mapping[str, Tested] = UNREAD
 ) -> Standings:
-    """The standings of a board; `tested` are the items of the runs that `items.wanted` names."""
+    """The standings of a board; `tested` are the items of the runs that `tested.wanted` names."""
     suites = tuple(of_suite(suite, anchors, tested) for suite in board.suites)
     return Standings(suites, board.damaged, board.runs)
 
@@ -199,7 +195,7 @@ def current_keys(standings: Standings) -> set[str]:
 
 
 def of_suite(
-    suite: Suite, anchors: Anchors = NO_ANCHORS, tested: Mapping[str, Tested] = items.NOTHING
+    suite: Suite, anchors: Anchors = NO_ANCHORS, tested: Mapping[str, Tested] = UNREAD
 ) -> SuiteStanding:
     """The standings of a suite's scenarios, each ranked for itself."""
     scenarios = [s for s in suite.scenarios if s.problem]
@@ -219,14 +215,14 @@ def of_scenario(
     scenario: Scenario,
     problem: Problem,
     frozen: Anchor | None = None,
-    tested: Mapping[str, Tested] = items.NOTHING,
+    tested: Mapping[str, Tested] = UNREAD,
 ) -> ScenarioStanding:
     """Rank the entries that may be ranked; the others stand unranked below them."""
     anchor = frozen if frozen and frozen.fits(problem) else None
     lacking = dict(frozen.not_applicable) if frozen else {}
     bounds = frozen.bounds if frozen else ()
     entries = [
-        replace(items.known(entry, tested), bound=entry.method in bounds)
+        replace(known(entry, tested), bound=entry.bound or entry.method in bounds)
         for entry in scenario.entries
     ]
     ranked = [entry for entry in entries if not entry.unranked]
@@ -239,6 +235,7 @@ def of_scenario(
     rows = [
         replace(row, gap=_gap(row, anchor, sign), lacking=_lacking(row, lacking)) for row in rows
     ]
+    rows = _beside_nothing(rows, sign)
     rows.sort(key=lambda row: _order(row, sign))
     names = {name for row in rows for name in row.secondary}
     return ScenarioStanding(
@@ -258,11 +255,11 @@ def of_scenario(
 
 def _widths(entries: Sequence[Entry]) -> list[float | None]:
     """Half the interval of each entry's mean, its items being random too; None without items."""
-    known = [k for k, entry in enumerate(entries) if entry.items]
+    told = [k for k, entry in enumerate(entries) if entry.items]
     found: list[float | None] = [None] * len(entries)
-    if known:
-        contrast = statistics.means([_sample(entries[k], 1.0) for k in known])
-        for k, width in zip(known, contrast.half_width.tolist(), strict=True):
+    if told:
+        contrast = statistics.means([_sample(entries[k], 1.0) for k in told])
+        for k, width in zip(told, contrast.half_width.tolist(), strict=True):
             found[k] = width
     return found
 
@@ -270,6 +267,29 @@ def _widths(entries: Sequence[Entry]) -> list[float | None]:
 def _apart(rows: Sequence[Row]) -> tuple[Apart, ...]:
     found = statistics.outliers([_sample(row.entry, 1.0) for row in rows])
     return tuple(Apart(rows[o.sample], o.seed, o.deviation, o.times) for o in found)
+
+
+def _beside_nothing(rows: Sequence[Row], sign: float) -> list[Row]:
+    """The rows, each held against doing nothing where that was run: one test each, uncorrected.
+
+    So a method is marked unless the 95 % interval of its difference lies above 0.
+    """
+    nothing = [row.entry for row in rows if _comparable(row) and row.method == BASE]
+    if not nothing:
+        return list(rows)
+
+    def idle(row: Row) -> bool:
+        samples = [_sample(entry, sign) for entry in (row.entry, nothing[0])]
+        return not bool(statistics.compare(samples).better[0, 1])
+
+    return [
+        replace(row, idle=_comparable(row) and row.method != BASE and idle(row)) for row in rows
+    ]
+
+
+def _comparable(row: Row) -> bool:
+    """Whether its scores can be tested against others."""
+    return row.score is not None and len(row.entry.runs) >= statistics.MINIMUM_SEEDS
 
 
 def _gap(row: Row, anchor: Anchor | None, sign: float) -> Estimate | None:
@@ -302,36 +322,25 @@ def _order(row: Row, sign: float) -> tuple[float | str, ...]:
 def _row(entry: Entry, ranks: tuple[int, int] | None, width: float | None) -> Row:
     successes = [run for run in entry.runs if not run.failed]
     memory = [run.peak_memory_bytes for run in successes if run.peak_memory_bytes is not None]
-    energy = _energy(successes)
+    carried = [max(run.carried_bytes, default=None) for run in successes]
+    networks = [4 * run.parameters for run in successes if run.parameters]
     return Row(
         entry=entry,
         ranks=ranks,
         why_unranked=entry.unranked,
         score=estimate([run.value for run in entry.runs], len(entry.runs), width),
         tuning=_tuning(entry.runs),
-        train_seconds=_known([run.train_seconds for run in successes]),
-        energy=energy,
-        energy_missing=len(successes) - sum(part.runs for part in energy),
+        train_cpu_seconds=over_known([run.train_cpu_seconds for run in successes]),
+        train_flops=over_known([run.train_flops for run in successes]),
+        train_seconds=_wall(successes),
+        energy=by_provenance(successes),
         successes=len(successes),
         peak_memory_bytes=max(memory, default=None),
+        carried_bytes=_largest(carried),
+        network_bytes=max(networks, default=None),
         isolation=tuple(sorted({run.isolation for run in entry.runs})),
         secondary=_secondary(successes),
     )
-
-
-def estimate(values: Sequence[float], of: int, width: float | None = None) -> Estimate | None:
-    """Mean and interval of `values`, given by that many of `of` runs; None where there are none.
-
-    The interval is that of new seeds, or half of it is `width`, where more is known.
-    """
-    finite = [value for value in values if math.isfinite(value)]
-    if not finite or len(finite) < len(values):
-        return None
-    width = float(statistics.half_width(finite)) if width is None else width
-    why = "no seed variance" if math.isnan(width) else "" if math.isfinite(width) else "too wide"
-    if len(finite) < statistics.MINIMUM_SEEDS:
-        why = "too few seeds"
-    return Estimate(float(statistics.mean(finite)), None if why else width, why, len(finite), of)
 
 
 def _agree(score: Estimate | None, repeat: Sequence[Run]) -> bool:
@@ -343,29 +352,24 @@ def _agree(score: Estimate | None, repeat: Sequence[Run]) -> bool:
     return enough and abs(score.mean - again.mean) <= min(widths)
 
 
-def _known(values: Sequence[float | None]) -> Estimate | None:
-    """Over the runs that have the number; the estimate says how many that are."""
-    known = [value for value in values if value is not None and math.isfinite(value)]
-    return estimate(known, len(values))
+def _wall(runs: Sequence[Run]) -> Estimate | None:
+    """Wall seconds of training; nothing where a run had to wait for others, which says no more."""
+    return (
+        None if any(run.contended for run in runs) else over_known([r.train_seconds for r in runs])
+    )
+
+
+def _largest(values: Sequence[int | None]) -> int | None:
+    """The largest, where all are known."""
+    known = [value for value in values if value is not None]
+    return max(known) if known and len(known) == len(values) else None
 
 
 def _secondary(runs: Sequence[Run]) -> dict[str, Estimate]:
     found = [dict(run.metrics) for run in runs]
     names = sorted({name for run in runs for name, _ in run.metrics if name != run.problem.metric})
-    estimates = {name: _known([metrics.get(name) for metrics in found]) for name in names}
+    estimates = {name: over_known([metrics.get(name) for metrics in found]) for name in names}
     return {name: value for name, value in estimates.items() if value}
-
-
-def _energy(runs: Iterable[Run]) -> tuple[Energy, ...]:
-    """One mean per provenance: measured and estimated joules are different quantities."""
-    found: dict[str, list[float]] = defaultdict(list)
-    for run in runs:
-        if run.energy_joules is not None and run.energy_provenance != "unknown":
-            found[run.energy_provenance].append(run.energy_joules)
-    return tuple(
-        Energy(float(statistics.mean(joules)), provenance, len(joules))
-        for provenance, joules in sorted(found.items())
-    )
 
 
 def _tuning(runs: Sequence[Run]) -> Tuning | None:
@@ -380,6 +384,7 @@ def _tuning(runs: Sequence[Run]) -> Tuning | None:
         run.tuning_runs,
         run.tuning_failed_runs or 0,
         run.tuning_seconds,
+        run.tuning_cpu_seconds,
         run.tuning_energy_joules if provenance != "unknown" else None,
         provenance,
     )

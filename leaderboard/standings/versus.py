@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.errors import HeldoutError, did_you_mean
+from harness.records.record import BASE
 from leaderboard import statistics
-from leaderboard.standings.board import BOUND, RANKED_PROTOCOL
+from leaderboard.standings.board import BOUND, NOTHING, RANKED_PROTOCOL
 from leaderboard.standings.standings import Row, ScenarioStanding, SuiteStanding
 
 SUITE = "over the suite"
@@ -73,11 +74,14 @@ _Pair = tuple[statistics.Sample, statistics.Sample]
 def _row(standing: ScenarioStanding, method: str) -> Row | None:
     rows = [r for r in standing.rows if r.method == method]
     usual = [r for r in rows if r.entry.protocol == RANKED_PROTOCOL and not r.entry.debugging]
+    usual = rows if method == BASE else usual
     return next((r for r in usual if not (r.entry.own_budget or r.entry.apart)), None)
 
 
 def _usable(row: Row | None) -> bool:
-    return row is not None and row.entry.unranked in ("", BOUND)
+    if row is None or row.entry.unranked not in ("", BOUND, NOTHING):
+        return False
+    return len(row.entry.runs) >= statistics.MINIMUM_SEEDS
 
 
 def _lacking(row: Row | None) -> bool:

@@ -63,3 +63,9 @@ def fingerprint(things: tuple[int, ...]) -> str:
     """Of the files behind `samples`, and of the choice of things."""
     files = "/".join(images.fingerprint(CORE50, split) for split in CORE50.splits)
     return f"{files}/{','.join(map(str, things))}"
+
+
+def decoded(things: tuple[int, ...]) -> str:
+    """Of what these files hold in that size, the same for every copy, and of the things."""
+    contents = "/".join(images.decoded(CORE50, split, SIZE) for split in CORE50.splits)
+    return f"{contents}/{','.join(map(str, things))}"

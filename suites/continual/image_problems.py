@@ -41,6 +41,7 @@ class Images:
     fingerprint: Callable[[SideName], str]
     network: Network
     sources: tuple[DataSource, ...] = ()
+    decoded: Callable[[SideName], str] | None = None  # None: `fingerprint` is of decoded images
 
 
 def halves(source: DataSource) -> Mapping[SideName, Part]:
@@ -106,13 +107,22 @@ def like_mnist(source: DataSource) -> Images:
         functools.partial(_whole_mnist_print, source),
         _network(FULL_HIDDEN),
         (source,),
+        functools.partial(_whole_mnist_decoded, source),
     )
 
 
 def padded_mnist() -> Images:
     """MNIST with a black rim, 32x32, as in Permuted MNIST of van de Ven and Tolias."""
-    network = _network(PAPER_HIDDEN)
-    return Images("mnist-32", "full", CLASSES, _padded, _padded_print, network, (MNIST,))
+    return Images(
+        "mnist-32",
+        "full",
+        CLASSES,
+        _padded,
+        _padded_print,
+        _network(PAPER_HIDDEN),
+        (MNIST,),
+        _padded_decoded,
+    )
 
 
 def _padded(side: SideName) -> Samples:
@@ -123,12 +133,20 @@ def _padded_print(side: SideName) -> str:
     return "padded " + _whole_mnist_print(MNIST, side)
 
 
+def _padded_decoded(side: SideName) -> str:
+    return "padded " + _whole_mnist_decoded(MNIST, side)
+
+
 def _whole_mnist(source: DataSource, side: SideName) -> Samples:
     return mnist.samples(source) if side == "evaluation" else mnist.printed()
 
 
 def _whole_mnist_print(source: DataSource, side: SideName) -> str:
     return mnist.fingerprint(source) if side == "evaluation" else mnist.printed_print()
+
+
+def _whole_mnist_decoded(source: DataSource, side: SideName) -> str:
+    return mnist.decoded(source) if side == "evaluation" else mnist.printed_print()
 
 
 # --- pictures in colour ------------------------------------------------------------------------
@@ -161,8 +179,16 @@ def cub200() -> Images:
 
 def things() -> Images:
     """CORe50: half of the things on either side, every tenth frame, scaled to 32x32."""
-    count = len(THINGS["evaluation"])
-    return Images("core50", "full", count, _things, _things_print, _residual, (CORE50,))
+    return Images(
+        "core50",
+        "full",
+        len(THINGS["evaluation"]),
+        _things,
+        _things_print,
+        _residual,
+        (CORE50,),
+        _things_decoded,
+    )
 
 
 def _pictures(name: str, sides: Mapping[SideName, Part], size: int | None = None) -> Images:
@@ -174,6 +200,7 @@ def _pictures(name: str, sides: Mapping[SideName, Part], size: int | None = None
         functools.partial(_pictures_print, sides, size),
         _residual,
         tuple(dict.fromkeys(source for source, _ in sides.values())),
+        functools.partial(_pictures_decoded, sides, size),
     )
 
 
@@ -185,12 +212,20 @@ def _pictures_print(sides: Mapping[SideName, Part], size: int | None, side: Side
     return pictures.fingerprint(*sides[side], size)
 
 
+def _pictures_decoded(sides: Mapping[SideName, Part], size: int | None, side: SideName) -> str:
+    return pictures.decoded(*sides[side], size)
+
+
 def _things(side: SideName) -> Samples:
     return core50.samples(THINGS[side])
 
 
 def _things_print(side: SideName) -> str:
     return core50.fingerprint(THINGS[side])
+
+
+def _things_decoded(side: SideName) -> str:
+    return core50.decoded(THINGS[side])
 
 
 # --- networks ----------------------------------------------------------------------------------

@@ -207,6 +207,7 @@ def _scenario(
         budget=budget,
         build=functools.partial(_stream, images, draw),
         fingerprint=images.fingerprint,
+        decoded=images.decoded,
         quality=accuracy,
         items=right,
         metrics=_metrics,

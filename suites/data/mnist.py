@@ -74,6 +74,12 @@ def fingerprint(source: DataSource) -> str:
 
 
 @functools.cache
+def decoded(source: DataSource) -> str:
+    """Of what these files hold, the same for every copy."""
+    return "/".join(images.decoded(source, split) for split in ("train", "test"))
+
+
+@functools.cache
 def printed_print() -> str:
     """Of `printed`."""
     return of_arrays(printed().arrays())

@@ -91,3 +91,9 @@ def fingerprint(source: DataSource, classes: tuple[int, ...], size: int | None =
     """Of the files behind `samples`, of the choice of classes and of the size."""
     files = "/".join(images.fingerprint(source, split) for split in source.splits)
     return f"{files}/{','.join(map(str, classes))}" + ("" if size is None else f"/{size}")
+
+
+def decoded(source: DataSource, classes: tuple[int, ...], size: int | None = None) -> str:
+    """Of what these files hold in that size, the same for every copy, and of the classes."""
+    contents = "/".join(images.decoded(source, split, size) for split in source.splits)
+    return f"{contents}/{','.join(map(str, classes))}"

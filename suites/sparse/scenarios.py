@@ -154,7 +154,7 @@ def metrics(trace: Trace) -> Mapping[str, float]:
         "nonzero_fraction": _forward_flops(trace.measures) / DENSE_FLOPS,
         "inference_flops": _forward_flops(trace.measures),  # per sample
         "train_flops": training,
-        "train_flops_share": training / dense_training,
+        "train_flops_share": training / dense_training if dense_training else 0.0,
     }
     if all(point.constraint_met is not None for point in trace.points):
         found["sparse_throughout"] = float(all(point.constraint_met for point in trace.points))
@@ -178,7 +178,8 @@ def training_flops(trace: Trace) -> tuple[float, float]:
         (until - since) * (a + b) / 2
         for (since, until), (a, b) in zip(pairwise(seen), pairwise(forward), strict=True)
     )  # of forward passes
-    extra = trace.spent.get("dense_gradient_samples", 0) * (DENSE_FLOPS - total / samples)
+    looked = trace.spent.get("dense_gradient_samples", 0)
+    extra = looked * (DENSE_FLOPS - total / samples) if looked else 0.0
     return 3 * total + extra, 3 * DENSE_FLOPS * samples
 
 

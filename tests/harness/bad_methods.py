@@ -525,8 +525,9 @@ HARMLESS = [
         "ok"),
     Bad("leaves a handler at exit", {"start": "import atexit; atexit.register(time.sleep, 60)"},
         "ok"),
-    Bad("leaves a finaliser", {"start":
-        "class F:\n    def __del__(self): raise ValueError('late')\nself.f = F()"}, "ok"),
+    Bad("leaves a finaliser", {"start": "self.f = Late()"}, "ok", edits=((
+        "@dataclass\n",
+        "class Late:\n    def __del__(self): raise ValueError('late')\n\n@dataclass\n"),)),
     Bad("replaces print and open", {"start":
         "import builtins; builtins.print = builtins.open = None"}, "ok"),
     Bad("turns off the collector", {"start": "import gc; gc.disable(); gc.freeze()"}, "ok"),

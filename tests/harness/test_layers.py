@@ -34,17 +34,19 @@ HARNESS = {
     "records": "contract errors fingerprint",
     "candidate": "contract errors space fingerprint",
     "registry": "contract declared errors sourcetext fingerprint seeds records candidate",
+    "overrides": "contract errors",
     "protocol": "contract errors space seeds records",
     "metering": "programs records",
     "isolation": "errors programs sourcetext fingerprint records candidate",
     "proctor": "contract declared errors seeds fingerprint records candidate metering isolation",
     "engines": "contract declared errors space fingerprint records candidate registry metering"
     " isolation proctor",
-    "study": "contract declared errors datasets space records registry protocol"
-    " metering isolation engines",
+    "doing_nothing": "contract errors records registry protocol proctor engines",
+    "study": "contract declared errors datasets space records registry overrides protocol"
+    " metering isolation proctor engines doing_nothing",
     "notebook": "errors records engines study",
     "checking": "contract errors space seeds fingerprint records candidate registry protocol"
-    " metering isolation proctor engines study",
+    " metering isolation proctor engines doing_nothing study",
     "reproduction": "contract errors records registry protocol engines study",
     "__init__": "records notebook",
     "cli": "contract declared errors datasets records registry engines study checking"
@@ -63,9 +65,10 @@ LEADERBOARD = {
     "spreadsheet": "",
     "statistics": "",
     "standings": "formats statistics",
+    "auditing": "formats statistics standings",
     "drawing": "formats statistics standings",
-    "pages": "formats spreadsheet statistics standings drawing",
-    "publishing": "spreadsheet statistics standings pages",
+    "pages": "formats spreadsheet statistics standings auditing drawing",
+    "publishing": "spreadsheet statistics standings auditing pages",
 }
 # what a package may enter of the others
 CONTRACT = ("contract", "space", "errors", "fingerprint", "formats")
@@ -88,6 +91,8 @@ LOADS_TORCH = {
     "harness/candidate/candidate.py",
     "harness/candidate/experience.py",
     "harness/candidate/flops.py",
+    "harness/candidate/problem.py",
+    "harness/candidate/state.py",
     "harness/candidate/tensors.py",
     "harness/formats.py",
 }

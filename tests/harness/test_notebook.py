@@ -32,6 +32,16 @@ def test_records_and_a_tidy_frame(shared_engine, tmp_path):
     assert not frame.map(lambda value: isinstance(value, dict | list)).any(axis=None)
 
 
+def test_both_protocols(toy, shared_engine, tmp_path):
+    records = run("toy-prompts", "toy-reinforce", results=tmp_path, protocol="both", seeds=2)
+    assert [(r.spec.protocol, r.spec.seed) for r in records] == [
+        ("heldout", 0),
+        ("heldout", 1),
+        ("conventional", 0),
+        ("conventional", 1),
+    ]
+
+
 def test_a_class_from_a_file(shared_engine, method_file, tmp_path):
     from harness.candidate.loading import load_method
 
@@ -50,6 +60,7 @@ def test_what_cannot_be_run_is_said(shared_engine, tmp_path):
         ((CLASS, "err"), {}, 'did you mean "er"'),
         ((CLASS, "er"), {"seed": 3}, 'did you mean "seeds"'),
         ((CLASS, "er"), {"seeds": 0}, "at least 1"),
+        ((CLASS, "er"), {"protocol": "bothh"}, 'no such protocol - did you mean "both"'),
         (("continual", "grpo"), {}, "needs"),
     ):
         with pytest.raises(HeldoutError, match=re.escape(words)):

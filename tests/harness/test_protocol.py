@@ -4,14 +4,14 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness import protocol, seeds
 from harness.errors import HeldoutError
 from harness.protocol import IncompleteError
 from harness.records.record import Cost, Failure
-from harness.space import Choice, IntUniform, LogUniform
+from harness.space import Choice, IntUniform, LogUniform, Uniform
 
 SCORES = st.one_of(st.none(), st.integers(-4, 4).map(lambda n: n / 4))  # None: failed; ties occur
 
@@ -304,3 +304,150 @@ def test_the_protocol_needs_no_torch():
 def test_log_uniform_points_reach_a_setting(make_study):
     setting = protocol.settings(make_study(space={"lr": LogUniform(1e-3, 1e-3)}))[0]
     assert setting["lr"] == 1e-3
+
+
+# --- from version 2 of the contract on ---------------------------------------------------------
+
+SHARED = {"lr": LogUniform(1e-4, 1e-1), "prompts": IntUniform(4, 64)}
+
+
+@pytest.fixture
+def later(make_study):
+    """A study by version 2, on a scenario that shares the step size and the size of a group."""
+
+    def study(**changes):
+        return make_study(**{"contract": 2, "shared": SHARED, "stated_trials": 4} | changes)
+
+    return study
+
+
+def rates(study):
+    return [setting["lr"] for setting in protocol.settings(study)]
+
+
+def test_a_study_by_version_1_keeps_its_points_whatever_is_shared(make_study, later, finish):
+    """The stored records were tuned so."""
+    before, same = make_study(contract=1), later(contract=1)
+    assert protocol.plan_tuning(same) == protocol.plan_tuning(before)
+    selection = protocol.select(same, finish(same, range(8)))
+    assert (selection.stated_trials, selection.space) == (None, None)
+    assert selection == protocol.select(before, finish(before, range(8)))
+    assert rates(before) == [0.0169765, 0.146465, 0.518321, 0.00448222]
+
+
+def test_law_2_trial_0_is_the_default_setting(later):
+    study = later(trials=1)
+    assert protocol.settings(study) == [study.defaults]
+    assert protocol.settings(later(fixed={"width": 7}))[0] == {**study.defaults, "width": 7}
+
+
+def test_law_2_rivals_with_other_dimensions_try_the_same_rates(later):
+    one = later()
+    lone = later(method="beta", defaults={"lr": 0.01}, space={})
+    many = later(
+        method="gamma",
+        defaults={"lr": 0.02, "prompts": 16, "alpha": 0.5, "zeta": 0.5},
+        space={"lr": LogUniform(0.01, 0.3), "alpha": Uniform(0, 1), "zeta": Uniform(0, 1)},
+    )
+    assert rates(one)[1:] == rates(lone)[1:] == rates(many)[1:]
+    assert [rates(study)[0] for study in (one, lone, many)] == [0.05, 0.01, 0.02]
+    assert all(1e-4 <= rate <= 1e-1 for rate in rates(many))
+    groups = [setting["prompts"] for setting in protocol.settings(many)]
+    assert groups[0] == 16
+    assert len(set(groups)) > 1
+
+
+def test_a_method_without_a_shared_field_has_one_dimension_fewer(later):
+    study = later(defaults={"penalty": 0.1}, space={"penalty": Uniform(0, 1)})
+    assert set(protocol.searched(study)) == {"penalty"}
+    nothing = later(defaults={"penalty": 0.1}, space={})
+    assert protocol.settings(nothing) == [{"penalty": 0.1}]
+
+
+def test_law_2_a_default_outside_the_shared_range_is_refused_before_any_run(later):
+    study = later(defaults={"lr": 3.0})
+    with pytest.raises(HeldoutError, match=r"alpha on shapes/.*: the default of lr, 3.0, lies"):
+        protocol.plan_tuning(study)
+    untuned = dataclasses.replace(study, protocol="untuned", fixed={"lr": 3.0})
+    assert len(protocol.plan_evaluation(untuned, None)) == 3, "nothing is searched there"
+
+
+@pytest.mark.parametrize(
+    ("dimension", "words"), [((1e-3, 1.0), "no dimension"), (LogUniform(1, 1e-3), "low > high")]
+)
+def test_what_is_no_dimension_is_shared_by_nobody(later, dimension, words):
+    with pytest.raises(HeldoutError, match=rf"^shapes/squares-in-order: .*'lr'.*{words}"):
+        protocol.plan_tuning(later(shared={"lr": dimension}))
+
+
+def test_law_2_a_selection_says_what_was_searched_and_how_many_trials_are_stated(later, finish):
+    study = later(stated_trials=16)
+    selection = protocol.select(study, finish(study, range(8)))
+    assert (selection.trials, selection.stated_trials) == (4, 16)
+    assert selection.space == {
+        "lr": ["LogUniform", 1e-4, 1e-1],
+        "width": ["Choice", 16, 32, 64],
+    }
+    fixed = later(fixed={"width": 7})
+    assert set(protocol.select(fixed, finish(fixed, range(8))).space) == {"lr"}
+
+
+def test_law_2_with_nothing_to_tune_one_trial_is_enough(later, finish):
+    study = later(defaults={"penalty": 0.1}, space={}, stated_trials=16)
+    selection = protocol.select(study, finish(study, [0.5, 0.75]))
+    assert (selection.trials, selection.stated_trials, selection.space) == (1, 1, {})
+
+
+def test_law_6_a_failed_run_counts_as_the_floor(later, finish):
+    """The floor is 0.1: (0.9 + 0.1) / 2 is better than 0.45 twice."""
+    study = later()
+    selection = protocol.select(study, finish(study, [0.45, 0.45, 0.9, None, None, None, 0.2, 0.3]))
+    assert (selection.trial, selection.score) == (1, 0.5)
+    assert (selection.trials, selection.failed_trials) == (4, 1)
+    assert (selection.cost.runs, selection.cost.failed_runs) == (8, 3)
+
+
+def test_law_6_a_trial_of_which_every_run_failed_cannot_win_even_at_a_good_floor(later, finish):
+    study = later(higher_is_better=False)
+    records = finish(study, [5.0, 5.0, None, None, 6.0, 6.0, 7.0, 7.0])
+    assert protocol.select(study, records).trial == 0
+    with pytest.raises(HeldoutError, match="every one of 4 trials failed"):
+        protocol.select(study, finish(study, [None] * 8))
+
+
+@pytest.mark.parametrize("floor", [float("inf"), float("-inf"), float("nan")])
+def test_law_6_without_a_floor_a_failed_run_fails_its_trial(later, finish, floor):
+    study = later()
+    records = finish(study, [9.0, None, 0.5, 0.5, *[0.1] * 4], metric_floor=floor)
+    selection = protocol.select(study, records)
+    assert (selection.trial, selection.failed_trials) == (1, 1)
+
+
+@given(st.lists(SCORES, min_size=8, max_size=8), st.booleans())
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_law_2_selection_by_version_2_is_the_plain_rule(later, finish, scores, higher):
+    """Against a slow twin: mean per trial, failures at the floor of 0.1, first of the best."""
+    study = later(higher_is_better=higher)
+    pairs = [scores[i : i + 2] for i in range(0, 8, 2)]
+    means = {
+        i: sum(0.1 if score is None else score for score in pair) / 2
+        for i, pair in enumerate(pairs)
+        if pair != [None, None]
+    }
+    if not means:
+        with pytest.raises(HeldoutError):
+            protocol.select(study, finish(study, scores))
+        return
+    best = (max if higher else min)(means.values())
+    selection = protocol.select(study, finish(study, scores))
+    assert selection.trial == next(i for i, mean in means.items() if mean == best)
+    assert selection.score == pytest.approx(best)
+    assert selection.failed_trials == 4 - len(means)
+    assert selection.setting == protocol.settings(study)[selection.trial]
+
+
+@given(st.integers(1, 20), st.integers(0, 20))
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_law_2_more_trials_only_append_runs(later, trials, more):
+    few = protocol.plan_tuning(later(trials=trials))
+    assert protocol.plan_tuning(later(trials=trials + more))[: len(few)] == few

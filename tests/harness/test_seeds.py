@@ -73,7 +73,7 @@ def test_data_of_the_first_contract_is_drawn_with_the_seed_itself(run):
 
 def test_runs_of_different_methods_are_paired():
     """The name of the method is no part of the identity; `of_run` is never told it."""
-    identity = ["suite", "scenario", "side", "seed"]
+    identity = ["suite", "group", "side", "seed"]
     for made in (seeds.of_run, seeds.of_data):
         assert list(inspect.signature(made).parameters) == [*identity, "contract", "salt"]
 

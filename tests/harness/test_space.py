@@ -2,13 +2,15 @@ import dataclasses
 import json
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness import space
 from harness.errors import HeldoutError
-from harness.space import Choice, IntUniform, LogUniform, Uniform
+from harness.protocol import STUDY_SEED
+from harness.space import ByRule, Choice, IntUniform, LogUniform, Uniform
 
 BOUNDS = st.integers(-999, 999).map(lambda n: n / 100)  # what a person writes
 POSITIVE = st.integers(1, 99_999).map(lambda n: n / 1000)
@@ -177,3 +179,163 @@ def test_every_problem_of_a_space_is_named():
 def test_a_good_space_has_no_problems():
     declared = {"lr": LogUniform(1e-3, 1.0), "n": IntUniform(1, 1), "m": Choice("a", True, 2.5)}
     assert space.problems(declared, ["lr", "n", "m"], "Mine") == []
+
+
+# --- from version 2 of the contract on -----------------------------------------------------------
+
+NAMES = st.sets(st.sampled_from("abcdefghijkl"), max_size=6)
+UNIT = Uniform(0.0, 1.0)
+
+
+def units(names, shared, trials, seed=STUDY_SEED):
+    """Coordinates (trials - 1, names) of the Sobol points, to six digits."""
+    tried = space.tried(dict.fromkeys(names, UNIT), shared, trials, seed)
+    return np.array([[point[name] for name in names] for point in tried[1:]])
+
+
+@given(SPACES, NAMES, st.integers(1, 12), st.integers(0, 12), SEEDS)
+@settings(max_examples=40)
+def test_law_2_trial_0_is_the_default_and_more_trials_only_append(
+    declared, shared, trials, more, seed
+):
+    found = space.tried(declared, shared, trials, seed)
+    assert found[0] == {}
+    assert len(found) == trials
+    assert space.tried(declared, shared, trials + more, seed)[:trials] == found
+    for point in found[1:]:
+        assert point.keys() == declared.keys()
+        assert all(inside(declared[name], value) for name, value in point.items())
+
+
+@given(SPACES, NAMES, SEEDS, st.randoms(use_true_random=False))
+@settings(max_examples=40)
+def test_law_2_trials_do_not_depend_on_the_order_of_declaration(declared, shared, seed, random):
+    names, stated = list(declared), list(shared)
+    random.shuffle(names)
+    random.shuffle(stated)
+    shuffled = {name: declared[name] for name in names}
+    assert space.tried(shuffled, stated, 5, seed) == space.tried(declared, shared, 5, seed)
+
+
+@given(NAMES, NAMES, NAMES, SEEDS)
+@settings(max_examples=60)
+def test_law_2_a_shared_dimension_has_the_same_coordinates_in_every_method(
+    shared, one, other, seed
+):
+    """Whatever else a method searches, and whichever of the shared dimensions it lacks."""
+    common = sorted(shared & one & other)
+    points = [
+        space.tried(dict.fromkeys(names, UNIT), shared, 9, seed)[1:]
+        for names in (one, other)
+        if common
+    ]
+    for name in common:
+        first, second = ([point[name] for point in found] for found in points)
+        assert first == second
+
+
+@given(st.sets(st.sampled_from("abcd"), min_size=1), st.sets(st.sampled_from("klmn")), SEEDS)
+@settings(max_examples=40)
+def test_an_own_dimension_depends_neither_on_lacking_shared_ones_nor_on_later_names(
+    shared, own, seed
+):
+    whole = space.tried(dict.fromkeys([*shared, *own, "z"], UNIT), shared, 9, seed)
+    alone = space.tried(dict.fromkeys([*own, "y"], UNIT), shared, 9, seed)
+    for name in own:
+        assert [p.get(name) for p in whole] == [p.get(name) for p in alone]
+
+
+def test_law_2_two_learning_rules_get_the_same_coordinate_of_their_own_ranges():
+    shared = {"lr": ByRule(sgd=LogUniform(1e-3, 1.0), adam=LogUniform(1e-5, 1e-2))}
+    sgd, adam = (
+        [p["lr"] for p in space.tried(space.under(shared, rule), shared, 16, 0)[1:]]
+        for rule in ("sgd", "adam")
+    )
+    assert sgd == pytest.approx([100 * rate for rate in adam], rel=1e-5)
+    assert len(set(sgd)) == 15
+
+
+@pytest.mark.parametrize("power", [1, 2, 3, 4, 5, 6])
+@pytest.mark.parametrize("seed", [STUDY_SEED, 1, 99])
+def test_the_first_points_of_every_dimension_fall_into_equal_shares(power, seed):
+    """2^k points: one in each of 2^k equal shares, in every one of eight dimensions and more."""
+    count = 2**power
+    shares = (units("abcdefghijkl", "ab", 1 + count, seed) * count).astype(int)
+    assert (np.sort(shares, axis=0) == np.arange(count)[:, None]).all()
+
+
+@pytest.mark.parametrize("seed", [STUDY_SEED, 1, 99])
+def test_the_first_two_dimensions_fill_their_plane_evenly(seed):
+    """A method with one shared dimension and one of its own: 16 points, one in each of 4 x 4."""
+    cells = (units("ab", "a", 17, seed) * 4).astype(int)
+    assert len({tuple(cell) for cell in cells}) == 16
+
+
+@pytest.mark.parametrize(("trials", "critical"), [(16, 0.514), (32, 0.355)])
+def test_no_pair_of_the_first_eight_dimensions_correlates_more_than_chance(trials, critical):
+    """Law 2: a coordinate that all share must not stand for one of a method's own.
+
+    `critical` is what 5 % of independent draws of trials - 1 points exceed.
+    """
+    found = np.corrcoef(units("abcdefgh", "abc", trials).T)
+    assert np.abs(found - np.eye(8)).max() < critical
+
+
+def test_columns_as_they_come_would_correlate():
+    """Why the columns are chosen."""
+    from scipy.stats import qmc
+
+    plain = qmc.Sobol(64, scramble=True, rng=np.random.default_rng(STUDY_SEED)).random(16)
+    found = np.abs(np.corrcoef(plain[:15, :8].T) - np.eye(8))
+    assert found.max() > 0.9
+
+
+def test_trials_with_nothing_to_search_are_one():
+    assert space.tried({}, ["lr"], 8, 0) == [{}]
+
+
+def test_more_dimensions_than_can_be_searched_are_refused():
+    names = [f"a{i}" for i in range(space.MAX_DIMENSIONS)]
+    assert len(space.tried(dict.fromkeys(names, UNIT), [], 2, 0)[1]) == 64
+    with pytest.raises(HeldoutError, match="65 dimensions are too many"):
+        space.tried(dict.fromkeys(names, UNIT), ["lr"], 2, 0)
+
+
+def test_what_is_shared_takes_the_place_of_a_methods_own_range():
+    own, stated = LogUniform(0.01, 0.3), LogUniform(1e-3, 1.0)
+    found = space.searched(
+        {"lr": own, "alpha": UNIT}, {"lr": stated, "prompts": IntUniform(4, 64)}, ["alpha", "lr"]
+    )
+    assert found == {"alpha": UNIT, "lr": stated}
+    fixed = space.searched({}, {"lr": stated}, ["lr"])
+    assert fixed == {"lr": stated}, "a field that the method itself would not search"
+
+
+@pytest.mark.parametrize(
+    ("dimension", "default", "words"),
+    [
+        (LogUniform(1e-3, 1.0), 2.0, ["default of it, 2.0, lies outside LogUniform", "move it"]),
+        (LogUniform(1e-3, 1.0), 1, ["it is a int", "give the field that kind"]),
+        (Uniform(0.0, 1.0), "auto", ["it is a str"]),
+        (IntUniform(1, 8), 16, ["16, lies outside IntUniform(low=1, high=8)"]),
+        (IntUniform(0, 1), True, ["it is a bool"]),
+        (Choice(16, 32), 64, ["64, lies outside Choice"]),
+        (Choice("a", "b"), 1, ["it is a int"]),
+    ],
+)
+def test_a_method_that_cannot_search_what_is_shared_is_told_in_one_sentence(
+    dimension, default, words
+):
+    (sentence,) = space.misfits({"it": dimension, "other": UNIT}, {"it": default}, "Mine")
+    assert all(word in sentence for word in ["Mine: ", *words])
+
+
+@pytest.mark.parametrize(
+    ("dimension", "default"),
+    [
+        (LogUniform(1e-3, 1.0), 1.0), (IntUniform(1, 8), 8), (IntUniform(1, 8), 2.0),
+        (Choice(1, 2.5), 1.0), (Choice("a", "b"), "b"), (Choice(True, False), False),
+    ],
+)  # fmt: skip
+def test_a_method_that_can_search_what_is_shared_is_told_nothing(dimension, default):
+    assert list(space.misfits({"it": dimension}, {"it": default}, "Mine")) == []

@@ -15,6 +15,7 @@ SELECTION = Selection({"lr": 0.1}, 3, 0.8, 8, 0, (1_000_000, 1_000_001), ("a", "
 COST = Cost(
     wall_seconds=14.0,
     train_seconds=12.0,
+    train_cpu_seconds=11.0,
     peak_memory_bytes=310 << 20,
     energy_joules=140.0,
     energy_provenance="estimated",
@@ -77,6 +78,36 @@ def runs(method, scores, **changes):
     """One record per score, seeds from 0 (or from `first_seed`)."""
     first = changes.pop("first_seed", 0)
     return [record(s, method=method, seed=first + i, **changes) for i, s in enumerate(scores)]
+
+
+def studied(method, protocol, tried, scores, step=0.1, **changes):
+    """A whole study: `tried[i][j]` is what trial i gave seed j; the best mean is judged.
+
+    Trial i has a step size of i + 1 times `step`.
+    """
+    side = "evaluation" if protocol == "conventional" else "tuning"
+    settings = [{"lr": step * (1 + i)} for i in range(len(tried))]
+    tuning = [
+        record(
+            score, method=method, protocol=protocol, phase="tuning", side=side, setting=setting,
+            trial=trial, seed=1_000_000 + seed, selection=None, **changes,
+        )
+        for trial, (setting, line) in enumerate(zip(settings, tried, strict=True))
+        for seed, score in enumerate(line)
+    ]  # fmt: skip
+    sign = 1 if changes.get("higher_is_better", True) else -1
+    whole = [i for i, line in enumerate(tried) if None not in line]
+    best = max(whole, key=lambda i: (sign * sum(tried[i]), -i))
+    selection = dataclasses.replace(
+        SELECTION,
+        setting=settings[best],
+        trial=best,
+        trials=len(tried),
+        tuning_seeds=tuple(1_000_000 + seed for seed in range(len(tried[0]))),
+        tuning_keys=tuple(one.key for one in tuning),
+    )
+    chosen = {"setting": settings[best], "selection": selection, "protocol": protocol}
+    return tuning + runs(method, scores, **chosen, **changes)
 
 
 def table(records):

@@ -9,7 +9,7 @@ from pathlib import Path
 from leaderboard.pages import page
 
 VOID = {"meta", "br", "link", "img", "hr", "input", "wbr"}
-LOCAL = re.compile(r"#[a-z0-9_~-]+|[a-z0-9_~.-]+\.(html|csv|parquet|xml|bib)")
+LOCAL = re.compile(r"#[a-z0-9_~-]+|[a-z0-9_~.-]+\.(html(#[a-z0-9_~-]+)?|csv|parquet|xml|bib)")
 ABROAD = re.compile(r"https?://[^\s\"'<>]+")
 SCRIPT = (Path(page.__file__).parent / "templates" / "site.js").read_text()
 HASH = "sha256-" + base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()

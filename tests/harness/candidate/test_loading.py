@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from harness.candidate import loading
+from harness.candidate.channel import ChannelError
 from heldout_testing import ROOT
 
 METHOD = """
@@ -111,3 +112,66 @@ def test_a_colon_in_a_path_parts_nothing(files):
     assert lr(path) == 0.5
     assert loading.named(f"{path}:f")() == 2
     assert loading.source_of(f"{path}:Mine") == path
+
+
+VERBS = """
+    def start(self, problem): ...
+    def learn(self, experience): ...
+    def predict(self, inputs): ...
+"""
+
+
+def described(files, declared):
+    root = files({"mine.py": METHOD.format(imports="", lr=0.1) + declared + VERBS})
+    return loading.describe(f"{root}/mine.py:Mine")
+
+
+@pytest.mark.parametrize(
+    ("declared", "rule"),
+    [
+        ("", "sgd"),
+        ("    learning_rule = 'adam'\n", "adam"),
+        ("    from typing import ClassVar\n    learning_rule: ClassVar[str] = 'sgd'\n", "sgd"),
+    ],
+)
+def test_a_method_says_its_learning_rule(files, declared, rule):
+    told = described(files, declared)
+    assert (told["errors"], told["learning_rule"]) == ([], rule)
+    assert set(told["fields"]) == {"lr"}
+    loading.check_description(told)
+
+
+@pytest.mark.parametrize(
+    ("declared", "words"),
+    [
+        ("    learning_rule = 'adamw'\n", "learning_rule is 'adamw'; write one of 'sgd', 'adam'"),
+        ("    learning_rule = None\n", "learning_rule is 'None'; write one of"),
+        ("    learning_rule = ['sgd']\n", "write one of 'sgd', 'adam'"),
+        ("    learning_rule: str = 'adam'\n", "learning_rule is a hyper-parameter of it"),
+    ],
+)
+def test_an_unknown_learning_rule_is_refused_in_one_sentence(files, declared, words):
+    (error,) = described(files, declared)["errors"]
+    assert words in error
+
+
+@pytest.mark.parametrize("told", [{"learning_rule": "none"}, {"learning_rule": None}, None])
+def test_a_description_with_an_unknown_learning_rule_is_no_methods(files, told):
+    whole = described(files, "")
+    forged = whole | told if told else {n: v for n, v in whole.items() if n != "learning_rule"}
+    with pytest.raises(ChannelError, match="no method can"):
+        loading.check_description(forged)
+
+
+@pytest.mark.parametrize(
+    ("line", "lifts"), [("", []), ("    lifts = frozenset({'carried_bytes'})\n", ["carried_bytes"])]
+)
+def test_a_method_says_what_limit_it_is_run_without(files, line, lifts):
+    told = described(files, line)
+    assert (told["errors"], told["lifts"]) == ([], lifts)
+
+
+@pytest.mark.parametrize("value", ["'carried_bytes'", "{'epochs'}", "None", "{1}"])
+def test_another_limit_is_not_for_a_method_to_lift(files, value):
+    (error,) = described(files, f"    lifts = {value}\n")["errors"]
+    assert "write a set of limits of the budget, of carried_bytes, exemplars" in error

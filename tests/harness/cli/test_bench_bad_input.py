@@ -38,6 +38,7 @@ def refused(done, *words):
         (("run", CLASS, "er", "--set", "buffer_size=1.5"), ("buffer_size is a int",)),
         (("run", CLASS, "er", "--set", "lr"), ("--set name=value",)),
         (("run", CLASS, "er", "--set", "lr=1", "--phase", "tuning"), ("no tuning phase",)),
+        (("run", CLASS, "er", "--set", "lr=1", "--protocol", "both"), ("both exclude each other",)),
         (("run", CLASS, "er", "--budget", "epoch=1"), ('did you mean "epochs"',)),
         (("run", CLASS, "er", "--budget", "epochs=-1"), ("above 0",)),
         (("run", CLASS, "er", "--budget", "epochs=inf"), ("above 0",)),

@@ -89,6 +89,51 @@ def test_law_1_other_protocols_are_marked(bench_here, tmp_path):
     assert set(conventional.phase) == {"tuning", "evaluation"}
 
 
+TOY = ("run", "toy-prompts", "toy-reinforce")
+
+
+def test_law_1_both_protocols_in_one_command_are_those_of_two(toy, bench_here, tmp_path):
+    both = bench_here(*TOY, "--protocol", "both", "--json")
+    assert both.returncode == 0, both.stderr
+    for protocol in ("heldout", "conventional"):
+        one = bench_here(*TOY, "--protocol", protocol, "--results", "one-by-one")
+        assert one.returncode == 0, one.stderr
+    assert keys(tmp_path / "results") == keys(tmp_path / "one-by-one")
+    summary = json.loads(both.stdout)
+    assert summary["executed"] == len(keys(tmp_path / "results")) == 2 * (2 + 3)
+    assert [line["protocol"] for line in summary["lines"]] == ["conventional", "heldout"]
+    assert [found["protocol"] for found in summary["selections"]] == ["heldout", "conventional"]
+    told = [line for line in both.stderr.splitlines() if line.endswith("to do, 0 found finished")]
+    assert told == ["4 runs to do, 0 found finished", "6 runs to do, 0 found finished"]
+    again = bench_here(*TOY, "--protocol", "both")
+    assert (again.returncode, again.stderr) == (0, "")
+    assert "nothing to do: all 10 runs" in again.stdout
+
+
+def test_of_two_protocols_each_line_says_whose_it_is(toy, bench_here):
+    tuned = bench_here(*TOY, "--protocol", "both", "--phase", "tuning")
+    assert tuned.returncode == 0, tuned.stderr
+    where = "toy-reinforce on toy-prompts/permutation"
+    for protocol in ("heldout", "conventional"):
+        assert f"{where}, {protocol}: selected " in tuned.stdout
+        assert f"{where}, {protocol}, trial 1, seed " in tuned.stderr
+    assert bench_here(*TOY, "--results", "half").returncode == 0
+    half = bench_here(*TOY, "--protocol", "both", "--phase", "evaluation", "--results", "half")
+    assert half.returncode == 2
+    assert f"{where}, conventional has no selection: 2 of 2 tuning runs are missing" in half.stderr
+    assert "--protocol conventional" in half.stderr.splitlines()[-1]
+
+
+def test_a_study_whose_trials_all_fail_is_told_by_its_protocol(toy, bench_here, method_file):
+    """One sentence for each, once."""
+    mine = method_file(start="raise ValueError('no')")
+    done = bench_here("run", "toy-codes", mine, "--protocol", "both")
+    assert done.returncode == 1
+    for protocol in ("heldout", "conventional"):
+        sentence = f"mine.py:Mine on toy-codes/numbers, {protocol}: every one of 1 trials failed"
+        assert done.stderr.count(sentence) == 1
+
+
 def test_law_5_changed_source_runs_again(bench_here, tmp_path, method_file):
     mine = method_file()
     options = ("--set", "lr=0.1", "--seeds", "1", "--budget", "epochs=1")

@@ -24,6 +24,14 @@ def test_a_method_is_shown_with_what_it_declares(bench_here, method_file):
     assert "\nown model: it brings its own network in place of the scenario's\n" in shown
 
 
+def test_a_scenario_says_what_it_states_for_all_methods(toy, bench_here):
+    shown = bench_here("show", "toy-codes/numbers").stdout
+    line = (
+        "lr, for all     LogUniform(low=0.001, high=1.0) for SGD, LogUniform(low=1e-05, high=0.01)"
+    )
+    assert line in shown
+
+
 def test_a_scenario_says_what_it_takes_by_the_contract_in_force(bench_here):
     shown = bench_here("show", "energy/digits-mlp-2").stdout
     rows = dict(line.split(maxsplit=1) for line in shown.splitlines()[2:])

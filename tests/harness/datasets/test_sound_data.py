@@ -270,11 +270,18 @@ def test_both_sides_are_looked_at_before_a_run_is_paid_for(place):
         images.examine(GREY)
 
 
-def test_what_was_found_sound_is_not_looked_at_again(place, tmp_path):
+def test_what_was_found_sound_is_not_looked_at_again(place, tmp_path, monkeypatch):
     for split in GREY.splits:
         write(place, structs(map(png, PIXELS)), split=split)
     images.examine(GREY)
-    kept = sorted((tmp_path / "cache").iterdir())
+    kept = sorted((tmp_path / "cache").glob("examined-*"))
+    for split in GREY.splits:
+        write(place, structs([b"no picture"] * 9), split=split)
+    with pytest.raises(DataError):
+        images.examine(GREY)
+    for split in GREY.splits:
+        write(place, structs(map(png, PIXELS)), split=split)
+    monkeypatch.setattr(images, "samples", None)
     images.examine(GREY)
     assert len(kept) == 2
-    assert sorted((tmp_path / "cache").iterdir()) == kept
+    assert sorted((tmp_path / "cache").glob("examined-*")) == kept

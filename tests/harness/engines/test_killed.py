@@ -11,7 +11,7 @@ from harness import study
 from harness.engines import killed
 from harness.engines.killed import SERVER, Attempt, KilledError
 from harness.errors import HeldoutError
-from harness.proctor.proctor import Outcome
+from harness.proctor.outcome import Outcome
 from harness.records.reading import read_table, record_files
 from harness.records.record import Cost, Failure
 from heldout_testing import PATIENCE_SECONDS

@@ -198,9 +198,9 @@ def test_few_and_short_names_are_told(run, tmp_path, method_file, monkeypatch):
     folder = tmp_path / "many"
     folder.mkdir()
     for number in range(10, 40):
-        (folder / f"{'m' * 120}{number}.py").write_text("")
+        (folder / f"m{number}{'m' * 120}.py").write_text("")
     monkeypatch.setattr(sys, "path", [*sys.path, str(folder)])
-    start = "import importlib\nfor n in range(10, 40): importlib.import_module('m' * 120 + str(n))"
+    start = "import importlib\nfor n in range(10, 40): importlib.import_module(f'm{n}' + 'm' * 120)"
     (record,) = run(method_file(start=start), isolation="process").results[0].evaluation
     assert [len(name) for name in record.unhashed_modules] == [100] * 20
 

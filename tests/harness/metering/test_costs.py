@@ -20,7 +20,7 @@ from harness.errors import RunFailure
 from harness.metering import counters, energy
 from harness.metering.meter import Stopwatch
 from harness.proctor import overruns, stopping, targets
-from harness.proctor.proctor import Outcome
+from harness.proctor.outcome import Outcome
 from harness.records.record import Cost, Failure
 from heldout_testing import PATIENCE_SECONDS
 
@@ -59,7 +59,8 @@ def test_stopping_comes_patience_points_after_the_best(qualities, patience, bett
 
 
 def watched(**figures):
-    watch = Stopwatch(os.getpid())
+    watch = Stopwatch()
+    watch.follow(os.getpid())
     vars(watch).update(figures)
     return watch
 
@@ -74,11 +75,23 @@ def test_more_cores_than_a_run_has_are_an_overrun(threads, cpu, fails):
         overruns.of_cores(watch, threads)
 
 
-@pytest.mark.parametrize(("cpu", "fails"), [(3.0, False), (3.2, True)])
-def test_answers_that_cost_more_than_thrice_the_learning_are_an_overrun(cpu, fails):
-    watch = watched(train_cpu_seconds=1.0, predict_cpu_seconds=cpu)
-    with pytest.raises(RunFailure, match="learn in `learn`") if fails else contextlib.nullcontext():
-        overruns.of_answering(watch)
+@pytest.mark.parametrize(("megabytes", "fails"), [(0, True), (200, False)])
+def test_taking_up_a_state_may_cost_what_importing_and_reading_do(megabytes, fails):
+    """Else a method could learn while its state is unpickled, off the clock."""
+    watch = watched()
+    while watch.cpu_seconds < 1.0:
+        sum(range(10_000))
+    import_seconds = (watch.cpu_seconds - 0.6) / 3
+    refused = pytest.raises(RunFailure, match="not while it is unpickled")
+    with refused if fails else contextlib.nullcontext():
+        overruns.of_resuming(watch, import_seconds, megabytes * 1_000_000)
+
+
+@pytest.mark.parametrize(("limit", "fails"), [(None, False), (500, False), (499, True)])
+def test_law_11_more_than_may_be_carried_fails_and_says_by_how_much(limit, fails):
+    refused = pytest.raises(RunFailure, match="500 bytes from experience 3 on, 1 more than the 499")
+    with refused if fails else contextlib.nullcontext():
+        overruns.of_carrying(500, limit, 3)
 
 
 # --- targets -------------------------------------------------------------------------------------

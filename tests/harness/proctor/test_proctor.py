@@ -96,6 +96,7 @@ def test_law_3_no_label_and_no_test_order_reaches_the_method(run, method_file, t
     """Everything reachable from the problem and the test inputs is searched for answers."""
     dump = tmp_path / "seen.npz"
     save = f"np.savez({str(dump)!r}, x=inputs.numpy(), names=sorted(vars(self.problem)))"
+    save = f"if len(inputs) > 1: {save}"  # one by one, some are asked about again
     (record,) = run(method_file(predict=save), isolation="process").results[0].evaluation
     assert record.status == "ok"
     seen = np.load(dump)

@@ -101,8 +101,12 @@ def test_a_record_of_another_outcome_has_the_same_key(make_record):
 
 def test_the_label_says_which_run_is_meant(make_record):
     tuning = make_record(phase="tuning", trial=3, seed=1_000_001).spec
-    assert tuning.label == "alpha on shapes/squares-in-order, trial 3, seed 1000001"
-    assert make_record().spec.label == "alpha on shapes/squares-in-order, evaluation, seed 0"
+    assert tuning.label == "alpha on shapes/squares-in-order, heldout, trial 3, seed 1000001"
+    where = "alpha on shapes/squares-in-order"
+    assert make_record().spec.label == f"{where}, heldout, evaluation, seed 0"
+    assert make_record(protocol="conventional").spec.label.startswith(f"{where}, conventional, ")
+    reproduced = make_record(phase="reproduction", protocol="untuned")
+    assert reproduced.spec.label == f"{where}, reproduction, seed 0"
 
 
 @pytest.mark.parametrize(

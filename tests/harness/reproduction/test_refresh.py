@@ -37,7 +37,7 @@ def test_law_5_only_what_is_stale_is_run(studied, capsys):
     store.put(dataclasses.replace(record, spec=old))
     assert refreshed(studied, "continual") == 0
     said = capsys.readouterr().out
-    assert f"finetune on {PLACE}: 1 runs made" in said
+    assert f"finetune on {PLACE}, heldout: 1 runs made" in said
     assert "1 runs done, 2 found" in said
     again = store.get(record.spec)
     assert again.weights_sha256 == record.weights_sha256

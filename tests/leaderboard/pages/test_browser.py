@@ -26,7 +26,7 @@ def records():
     curve = tuple(Point(0, 10 * i, i, i, i / 10) for i in range(1, 5))
     found = []
     for i, (method, score) in enumerate(scores.items()):
-        cost = dataclasses.replace(record().cost, train_seconds=[3.0, 100.0, 20.0, 0.5][i])
+        cost = dataclasses.replace(record().cost, train_cpu_seconds=[3.0, 100.0, 20.0, 0.5][i])
         found += runs(
             method, [score, score + 0.01, score + 0.02], cost=cost, curve=curve,
             quality_matrix=((0.9, 0.1), (0.5, 0.8)),
@@ -70,15 +70,15 @@ def test_a_click_sorts_by_the_unrounded_value_and_says_so(browser, site):
     browser.open(site / PAGE)
     built = browser.evaluate(NAMES)
     assert built.startswith("alpha,gamma,beta,")
-    sort_by(browser, "Training")
+    sort_by(browser, "CPU time")
     assert browser.evaluate(NAMES).split(",")[1:4] == ["alpha", "gamma", "beta"]
     head = "document.querySelector('table.standing [aria-sort]')"
     assert browser.evaluate(f"{head}.getAttribute('aria-sort')") == "ascending"
-    assert browser.evaluate(f"{head}.textContent.trim()") == "Training"
-    sort_by(browser, "Training")
+    assert browser.evaluate(f"{head}.textContent.trim()") == "CPU time"
+    sort_by(browser, "CPU time")
     assert browser.evaluate(NAMES).split(",")[:3] == ["beta", "gamma", "alpha"]
     assert browser.evaluate(f"{head}.getAttribute('aria-sort')") == "descending"
-    sort_by(browser, "Training")
+    sort_by(browser, "CPU time")
     assert browser.evaluate(NAMES) == built
     assert browser.evaluate(f"{head}") is None
 
@@ -93,12 +93,12 @@ def test_the_whole_state_stands_in_the_address_and_comes_back(browser, site):
     click(browser, ".controls > label > input[type=checkbox]")  # the rows tuned the usual way
     browser.evaluate(
         "[...document.querySelectorAll('.choices label')]"
-        ".find(l => l.textContent.trim() === 'Energy').querySelector('input').click()"
+        ".find(l => l.textContent.trim() === 'Memory').querySelector('input').click()"
     )
     fragment = browser.evaluate("location.hash")
     assert "q=mm" in fragment
     assert "off=conventional" in fragment
-    assert "hide=Energy" in fragment
+    assert "hide=Memory" in fragment
     state = browser.evaluate(NAMES)
     assert state == "gamma"
     browser.open(site / PAGE, fragment)
@@ -106,7 +106,7 @@ def test_the_whole_state_stands_in_the_address_and_comes_back(browser, site):
     assert browser.evaluate("location.hash") == fragment
     assert browser.evaluate("document.querySelector('input[type=search]').value") == "mm"
     hidden = "[...document.querySelectorAll('table.standing thead th[hidden]')]"
-    assert browser.evaluate(f"{hidden}.map(h => h.textContent.trim()).join()") == "Energy"
+    assert browser.evaluate(f"{hidden}.map(h => h.textContent.trim()).join()") == "Memory"
     assert "Filtered view" in browser.evaluate(
         "document.querySelector('[role=status]').textContent"
     )

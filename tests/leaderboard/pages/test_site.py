@@ -61,7 +61,7 @@ def cells(html, method):
 
 def test_a_page_per_suite_and_an_index():
     pages = render(SOME)
-    assert sorted(pages) == ["index.html", "shapes.html", "sounds.html"]
+    assert sorted(pages) == ["audit.html", "index.html", "shapes.html", "sounds.html"]
     for html in pages.values():
         check(html)
     assert 'href="shapes.html"' in pages["index.html"]
@@ -83,25 +83,23 @@ def test_the_sentence_says_metric_seeds_and_tests():
 
 
 def test_the_first_row_shows_its_numbers():
-    rank, method, picture, mean, width, seeds, tuning, training, energy, memory, isolation = cells(
+    rank, method, picture, mean, width, seeds, tuning, training, wall, memory, isolation = cells(
         render(SOME)["shapes.html"], "alpha"
     )
     assert (rank, method, mean, width, seeds) == ("1–2", "alpha", "0.810", "0.025", "3")
-    assert tuning == "16 runs, 1 failed 3.20 min 950 J estimated"
-    assert (training, energy, memory, isolation) == (
-        "12.0 s", "140 J estimated", "310 MiB", "process",
-    )  # fmt: skip
+    assert tuning == "16 runs, 1 failed 6.33 min CPU"
+    assert (training, wall, memory, isolation) == ("11.0 s", "12.0 s", "310 MiB", "process")
     assert picture == ""
 
 
 def test_what_is_not_measured_is_never_zero():
     bare = dataclasses.replace(
-        COST, train_seconds=None, peak_memory_bytes=None, energy_joules=None,
-        energy_provenance="unknown",
+        COST, train_seconds=None, train_cpu_seconds=None, peak_memory_bytes=None,
+        energy_joules=None, energy_provenance="unknown",
     )  # fmt: skip
     html = render([record(0.5 + i / 100, seed=i, cost=bare, selection=None) for i in range(3)])
     row = cells(html["shapes.html"], "alpha")
-    assert row[6:10] == ["none stored", "not measured", "not measured", "not measured"]
+    assert row[6:10] == ["none stored", "not measured", "–", "not measured"]
 
 
 def test_a_busy_machine_is_told_where_its_seconds_stand():

@@ -14,15 +14,17 @@ from click.testing import CliRunner
 from fake_records import record, runs, write
 
 from harness import cli
+from harness.cli.leaderboard import show
 from harness.errors import HeldoutError
 from harness.records.reading import read_table
+from harness.records.record import BASE, BASE_HASH
 from heldout_testing import ROOT
 from leaderboard.pages import tables
 from leaderboard.publishing import export
 from leaderboard.publishing.build import build
 from leaderboard.publishing.check import check
 from leaderboard.publishing.freeze import freeze
-from leaderboard.standings import anchors, board, overall, standings, versus
+from leaderboard.standings import anchors, board, classes, overall, standings, versus
 from leaderboard.standings.lookup import scenario_of, suite_of
 
 A, B = [0.80, 0.81, 0.82], [0.50, 0.51, 0.53]
@@ -87,6 +89,25 @@ def test_a_scenario_can_be_shown(results):
     text = tables.text([tables.of_scenario(standing)], "plain")
     assert "average_accuracy" in text
     assert "fewer than 3 seeds" in text
+
+
+def test_show_prints_one_class(results, call):
+    (option,) = [o for o in show.params if o.name == "within"]
+    assert tuple(option.type.choices) == classes.NAMES
+    for within in classes.NAMES:
+        done = call("leaderboard", "show", "shapes", "--class", within)
+        assert done.return_value == 0
+        taken = not within.startswith("state")
+        assert ("alpha" in done.stdout, "no method is known" in done.stderr) == (taken, not taken)
+    bad = call("leaderboard", "show", "shapes", "--class", "3x")
+    assert "'3x' is not one of" in str(bad.exception)
+
+
+def test_doing_nothing_needs_no_description(tmp_path, call):
+    folder = write(tmp_path / "results", runs(BASE, A, protocol="untuned", method_hash=BASE_HASH))
+    (folder / "heldout.json").write_text("{}")
+    done = call("leaderboard", "describe")
+    assert (done.return_value, done.stderr) == (0, "")
 
 
 def test_show_says_what_to_type(call, tmp_path):

@@ -1,15 +1,17 @@
 import dataclasses
 
 import pytest
-from fake_records import COST, record, runs, table
+from fake_records import COST, SELECTION, record, runs, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.records.record import SET_BY_HARNESS
+from leaderboard.pages import page
 from leaderboard.standings import board
 from leaderboard.standings.standings import of_board
 
 OLD = "2025-12-31T00:00:00Z"
+FEW = dataclasses.replace(SELECTION, trials=8, stated_trials=16)
 
 
 def scenario(records, name="squares"):
@@ -61,6 +63,7 @@ def test_other_phases_are_not_ranked_but_make_the_method_known():
         ({"isolation": "inline"}, "debugging"),
         ({"budget_standard": False, "budget": {"epochs": 9}}, "own budget"),
         ({"unhashed_modules": ("helper",)}, "unhashed modules"),
+        ({"selection": FEW}, "fewer trials"),
         ({"environment": {"SCALE": "2"}}, "own variables"),
         ({"environment": {"PYTHONHASHSEED": "7"}}, "own variables"),
     ],
@@ -70,6 +73,49 @@ def test_what_is_listed_and_not_ranked(changes, why):
     assert [(r.method, r.ranks) for r in standing.ranked] == [("alpha", (1, 1)), ("beta", (2, 2))]
     assert next(r.score.mean for r in standing.ranked) == pytest.approx(0.81)
     assert [(r.method, r.why_unranked) for r in standing.unranked] == [("alpha", why)]
+
+
+LIMITS = {"epochs": 1, "carried_bytes": 500}
+
+
+def test_law_2_who_is_run_without_a_limit_of_its_rivals_is_a_bound():
+    """By its budget: nobody has to name it."""
+    rivals = runs("alpha", [0.8, 0.82, 0.81], budget=LIMITS)
+    lifted = {"budget_standard": False, "budget": {"epochs": 1}}
+    standing = scenario(rivals + runs("joint", [0.99, 0.98, 0.97], **lifted))
+    assert [row.method for row in standing.ranked] == ["alpha"]
+    assert [(row.method, row.why_unranked) for row in standing.unranked] == [("joint", "bound")]
+    longer = {"budget_standard": False, "budget": {"epochs": 9}}
+    standing = scenario(rivals + runs("joint", [0.99, 0.98, 0.97], **longer))
+    assert [row.why_unranked for row in standing.unranked] == ["own budget"]
+
+
+def test_law_2_who_was_also_run_within_the_limit_keeps_its_rank():
+    both = runs("alpha", [0.8, 0.82, 0.81], budget=LIMITS)
+    both += runs("alpha", [0.9, 0.92, 0.91], budget_standard=False, budget={"epochs": 1})
+    standing = scenario(both)
+    assert [(r.method, r.why_unranked) for r in standing.rows] == [
+        ("alpha", ""), ("alpha", "own budget"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("stated", [None, 1, 8])
+def test_law_2_who_had_all_the_trials_that_are_stated_is_ranked(stated):
+    enough = dataclasses.replace(SELECTION, trials=8, stated_trials=stated)
+    standing = scenario(TWO + runs("gamma", [0.6, 0.62, 0.61], selection=enough))
+    assert [r.method for r in standing.ranked] == ["alpha", "gamma", "beta"]
+
+
+def test_law_2_later_runs_of_fewer_trials_take_no_rank_away():
+    later = runs("alpha", [0.9, 0.91, 0.92], selection=FEW, started_at="2026-02-01T00:00:00Z",
+                 setting={"lr": 0.2})  # fmt: skip
+    standing = scenario(TWO + later)
+    assert [(r.method, r.ranks) for r in standing.ranked] == [("alpha", (1, 1)), ("beta", (2, 2))]
+    (few,) = standing.unranked
+    assert (few.why_unranked, few.entry.superseded) == ("fewer trials", 0)
+    (badge,) = [one for one in page.badges(few) if one.text == "fewer trials"]
+    assert badge.title == "Its setting was chosen out of 8 trials, where the scenario states 16."
+    assert page.command("shapes/squares", few.entry).endswith("--trials 8 --results again")
 
 
 def test_what_the_harness_sets_for_everybody_sets_no_row_apart():
@@ -183,7 +229,8 @@ def test_energy_keeps_provenances_apart_and_zero_out():
     assert [(e.joules, e.provenance, e.runs) for e in found.energy] == [
         (140.0, "estimated", 1), (10.0, "measured", 1),
     ]  # fmt: skip
-    assert found.energy_missing == 2
+    assert found.measured is None  # of one run in four
+    assert row(mixed[1:2]).measured.joules == 10.0
 
 
 def test_costs_say_of_how_many_runs_they_are():

@@ -1,12 +1,15 @@
 """The gap page: both protocols side by side, whichever way a metric points."""
 
+import dataclasses
+
 import pytest
-from fake_records import runs, table
+from fake_records import SELECTION, runs, table
 from hypothesis import given
 from hypothesis import strategies as st
+from outline import check
 
 from leaderboard.pages import front_page
-from leaderboard.standings import board, gap, standings
+from leaderboard.standings import board, gap, standings, suite_gap
 
 HELD_OUT = {
     "alpha": [0.80, 0.81, 0.82, 0.80, 0.81],
@@ -78,25 +81,75 @@ def test_the_order_of_rows_does_not_matter(order):
     assert tables(records(shuffled)) == tables(list(reversed(records())))
 
 
+def test_law_2_other_numbers_of_trials_are_not_compared():
+    twice = dataclasses.replace(SELECTION, trials=2 * SELECTION.trials)
+    found = records({m: s for m, s in USUAL.items() if m != "beta"})
+    found += runs("beta", USUAL["beta"], protocol="conventional", selection=twice)
+    (one,) = tables(found)
+    assert [line.method for line in one.lines] == ["alpha", "gamma"]
+
+
+def test_who_chose_the_same_setting_is_told():
+    found = records({m: s for m, s in USUAL.items() if m != "beta"})
+    found += runs("beta", USUAL["beta"], protocol="conventional", setting={"lr": 0.5})
+    (one,) = tables(found)
+    assert [line.same for line in one.lines] == [True, False, True]
+
+
 def pages(found):
-    read = board.read(table(found))
-    standing = standings.of_board(read)
-    return front_page.render(standing, gap.tables(standing))
+    rows = table(found)
+    standing = standings.of_board(board.read(rows))
+    return front_page.render(standing, suite_gap.of_standings(standing, rows))
 
 
-def test_the_page_is_there_where_there_is_a_gap_and_only_there():
+def test_the_page_says_what_the_gap_is():
     html = pages(records())
-    assert set(html) == {"index.html", "gap.html", "shapes.html"}
+    assert set(html) == {"index.html", "gap.html", "shapes.html", "audit.html"}
+    assert "On 1 scenario some methods" in html["index.html"]
     assert 'href="gap.html"' in html["index.html"]
     assert "+0.200" in html["gap.html"]
     assert "1 pair of methods stand" in html["gap.html"]
     assert html["gap.html"].count("moved</span>") == 2
-    assert "gap.html" not in pages(records({}))
+    assert "Can be first only the usual way: <bdi>beta</bdi>." in html["gap.html"]
+    assert "Can be first only held out: <bdi>alpha</bdi>." in html["gap.html"]
+    assert "Not tuned both ways" not in html["gap.html"]
+
+
+def test_the_page_lists_scenarios_without_both_and_the_command_that_fills_them():
+    found = [r for r in records() if r.spec.method != "gamma" or r.spec.protocol == "heldout"]
+    found += [r for m in ("alpha", "beta") for r in runs(m, HELD_OUT[m], scenario="circles")]
+    found += runs("alpha", [0.5, 0.6], scenario="planned", phase="tuning", selection=None)
+    html = pages(found)["gap.html"]
+    assert '<bdi>circles</bdi> <span class="fine">(2 methods)</span>' in html
+    assert '<bdi>squares</bdi> <span class="fine">(1 method)</span>' in html
+    assert '<bdi>planned</bdi> <span class="fine">(nothing tuned)</span>' in html
+    numbers = f"--seeds 5 --trials {SELECTION.trials}"
+    assert f"bench run shapes/circles alpha beta --protocol both {numbers}\n" in html
+    assert f"bench run shapes/squares gamma --protocol both {numbers}\n" in html
+    assert "bench run shapes/planned METHOD --protocol both" in html
+    assert "1 of 3</td>" in html
+
+
+def test_without_any_gap_the_page_says_what_would_show_one():
+    html = pages(records({}))
+    assert "No scenario was tuned both ways yet" in html["index.html"]
+    assert "bench run shapes/squares alpha beta gamma --protocol both" in html["gap.html"]
+
+
+def test_another_tier_is_shown_and_not_asked_for():
+    found = [r for m in ("alpha", "beta") for r in runs(m, HELD_OUT[m], tier="full")]
+    assert "gap.html" not in pages(found)
+    found += [
+        r
+        for m in ("alpha", "beta")
+        for r in runs(m, USUAL[m], tier="full", protocol="conventional")
+    ]
+    assert "<bdi>shapes, tier full</bdi>" in pages(found)["gap.html"]
 
 
 def test_a_suite_called_gap_keeps_a_page_of_its_own():
     html = pages(records(suite="gap"))
-    assert len(html) == 3
+    assert len(html) == 4
     assert "The gap – Heldout" in html["gap.html"]
 
 
@@ -106,4 +159,6 @@ def test_a_name_cannot_break_out():
     for protocol in ("heldout", "conventional"):
         found += runs(bad, USUAL["beta"], protocol=protocol)
     found += runs("alpha", USUAL["alpha"], protocol="conventional")
-    assert "<script>alert" not in pages(found)["gap.html"]
+    html = pages(found)["gap.html"]
+    check(html)
+    assert "<script>alert" not in html

@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from fake_records import COST, record, runs, table
+from fake_records import COST, SELECTION, record, runs, table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from outline import check
@@ -108,6 +108,7 @@ def test_a_failed_run_counts_as_the_floor_and_the_scenario_says_so():
         ({"isolation": "inline"}, "debugging"),
         ({"budget_standard": False, "budget": {"epochs": 9}}, "own budget"),
         ({"unhashed_modules": ("helper",)}, "unhashed modules"),
+        ({"selection": dataclasses.replace(SELECTION, stated_trials=16)}, "fewer trials"),
         ({"environment": {"SCALE": "2"}}, "own variables"),
     ],
 )
@@ -146,9 +147,11 @@ def test_the_reference_itself_stands_at_zero():
 def test_costs_are_sums_over_the_scenarios_and_unknown_where_one_is():
     total = of(THREE).divisions[0].totals[0]
     assert (total.tuning.runs, total.tuning.failed_runs, total.tuning.seconds) == (32, 2, 384.0)
-    assert total.train_seconds == 24.0
-    assert (total.energy.joules, total.energy.provenance) == (280.0, "estimated")
+    assert (total.train_seconds, total.train_cpu_seconds, total.tuning.cpu_seconds) == (24, 22, 760)
+    assert total.energy is None  # law 8: an estimate is a constant times CPU seconds
     measured = dataclasses.replace(COST, energy_joules=9.0, energy_provenance="measured")
+    whole = everywhere("alpha", A, cost=measured) + everywhere("beta", B)
+    assert of(whole).divisions[0].totals[0].energy.joules == 18.0
     mixed = runs("alpha", A, scenario="circles", cost=measured) + runs("alpha", A)
     beta = everywhere("beta", B)
     assert of(mixed + beta).divisions[0].totals[0].energy is None
@@ -226,9 +229,9 @@ def test_the_page_has_the_table_over_its_scenarios_and_one_per_scenario():
     assert first[0] == "1"
     assert first[1] == "alpha complete"
     assert first[3:5] == ["0.388", "0.014"]
-    assert first[5].startswith("2/2")
-    assert first[6:] == ["32 runs, 2 failed 6.40 min 1.90 kJ estimated", "24.0 s",
-                         "280 J estimated", "process"]  # fmt: skip
+    assert first[5:7] == ["1", "1"]  # in the classes of at most 8 and 2 times the reference's cost
+    assert first[7].startswith("2/2")
+    assert first[8:] == ["32 runs, 2 failed 12.7 min CPU", "22.0 s 1.00×", "24.0 s", "process"]
     heads = [" ".join(text.split()) for _, _, text in tables[2]["rows"][0]]
     assert "Gap to beta" in heads
     assert "Frozen constants" in tables[1]["caption"]

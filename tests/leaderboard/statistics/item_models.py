@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm
 
-from leaderboard.statistics import Items, Sample, parts_of
+from leaderboard.statistics import Items, Sample
 
 NAME = np.int64(1) << 20
 """Between the names of two seeds' items where each seed draws its own."""
@@ -44,12 +44,17 @@ class Model:
         if self.binary:
             score = (score > 0).astype(float)
         ids = [np.arange(items) + (0 if self.shared else s * NAME) for s in range(seeds)]
-        return [sample(runs, ids) for runs in score]
+        return [sample(runs, ids, ascending=True) for runs in score]
 
 
-def sample(scores, ids):
-    """Of one method: (seeds, items) scores of items, and per seed which items they are."""
-    values = tuple(float(x.mean()) for x in scores)
-    found = [parts_of([x], [i], v) for x, i, v in zip(scores, ids, values, strict=True)]
-    items = Items(tuple(i for i, _ in found), tuple(parts for _, parts in found))
-    return Sample(tuple(range(len(values))), values, items)
+def sample(scores, ids, ascending=False):
+    """Of one method: (seeds, items) scores of items, and per seed which items they are.
+
+    The parts are what `parts_of` makes of them, all seeds at once.
+    """
+    means, count = scores.mean(axis=1), scores.shape[1]
+    parts = (scores - means[:, None]) / np.sqrt(count * (count - 1))
+    orders = [slice(None) if ascending else np.argsort(i) for i in ids]
+    both = [(i[o], x[o]) for i, x, o in zip(ids, parts, orders, strict=True)]
+    items = Items(*zip(*both, strict=True))
+    return Sample(tuple(range(len(scores))), tuple(means.tolist()), items)

@@ -92,6 +92,16 @@ def test_a_score_over_several_tests_is_a_mean_of_their_items():
     assert (parts**2).sum() == pytest.approx(strata)
 
 
+def test_the_runs_of_these_tests_are_as_those_of_records():
+    x, rng = scores(12, 1, 3, 20)[0], np.random.default_rng(0)
+    ids = [rng.permutation(20) for _ in range(3)]
+    found = sample(x, ids).items
+    for s in range(3):
+        known, parts = statistics.parts_of([x[s]], [ids[s]], float(x[s].mean()))
+        assert list(found.ids[s]) == list(known)
+        assert found.parts[s] == pytest.approx(parts)
+
+
 def test_an_item_that_occurs_twice_is_one_item():
     """As an image that every task of a stream shows with other pixels."""
     x = np.linspace(0, 1, 12)

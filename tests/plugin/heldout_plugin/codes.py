@@ -6,6 +6,7 @@ Whoever knows that seed knows every answer; whoever does not is right once in te
 import numpy as np
 
 from harness.contract import Budget, Call, Metric, Outputs, Scenario, Step, Stream, Test
+from harness.space import ByRule, LogUniform
 
 COUNT = 200
 SIDES = {"tuning": 1, "evaluation": 2}
@@ -45,7 +46,8 @@ def scenarios():
             metrics=lambda trace: {"accuracy": trace.quality[-1, 0]},
             outputs=Outputs("integer", low=0, high=9),
             offers=frozenset({"labels"}),
-            trials=2,
+            shared={"lr": ByRule(sgd=LogUniform(1e-3, 1.0), adam=LogUniform(1e-5, 1e-2))},
+            trials=3,
             tuning_seeds=1,
             seeds=3,
         ),

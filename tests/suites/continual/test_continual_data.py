@@ -17,7 +17,7 @@ from suites.data import mnist, pictures
 
 SCENARIOS = {scenario.name: scenario for scenario in scenarios()}
 REAL = Path(os.environ.get("HELDOUT_DATA") or Path(__file__).resolve().parents[4] / "shared/data")
-CACHES = (mnist.samples, mnist.fingerprint, pictures.samples, core50.samples)
+CACHES = (mnist.samples, mnist.fingerprint, mnist.decoded, pictures.samples, core50.samples)
 FRAMES = 3  # of each video that is made up
 
 

@@ -10,7 +10,7 @@ from harness.records import reading
 from harness.records.record import ItemScores
 from leaderboard.pages import page, scenario_page, suite_page
 from leaderboard.publishing.build import site
-from leaderboard.standings import items, overall, versus
+from leaderboard.standings import overall, tested, versus
 from leaderboard.standings.lookup import scenario_of, suite_of
 
 ITEMS = 200
@@ -75,9 +75,12 @@ def test_packs_and_files_of_many_runs_are_read_alike(tmp_path):
 @pytest.mark.parametrize(
     ("records", "why"),
     [
-        (blind(answered("beta", 2)), items.UNTOLD),
-        (answered("beta", 2, tested=False), items.UNKNOWN),
-        ([dataclasses.replace(r, score=r.score - 0.1) for r in answered("beta", 2)], items.NO_MEAN),
+        (blind(answered("beta", 2)), tested.UNTOLD),
+        (answered("beta", 2, tested=False), tested.UNKNOWN),
+        (
+            [dataclasses.replace(r, score=r.score - 0.1) for r in answered("beta", 2)],
+            tested.NO_MEAN,
+        ),
     ],
     ids=["an older row", "which is not said", "another number"],
 )

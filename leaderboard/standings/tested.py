@@ -1,4 +1,4 @@
-"""Items: what the test items of current runs scored, for intervals and tests to take into account.
+"""Tested: what the test items of current runs scored, for intervals and tests to take into account.
 
 They are bulky, so they are read for those runs only that a table shows with an interval.
 """
@@ -20,7 +20,7 @@ UNTOLD = "do not say what each test item scored"
 UNKNOWN = "do not say which items were tested"
 NO_MEAN = f"have a score that is no mean of {statistics.FEWEST_ITEMS} items or more a test"
 
-NOTHING: Mapping[str, Tested] = {}
+UNREAD: Mapping[str, Tested] = {}
 
 
 def wanted(suites: Iterable[Suite]) -> set[str]:

@@ -1,0 +1,301 @@
+"""Health of a scenario: does it still tell methods apart, and is doing nothing beaten?"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from statistics import fmean, median, stdev
+
+from scipy.special import stdtrit
+
+from leaderboard import formats, statistics
+from leaderboard.auditing.evidence import Case
+from leaderboard.auditing.finding import Finding, some
+from leaderboard.standings.standings import Row, ScenarioStanding
+
+DO_NOTHING = "base"
+"""The method of the harness' own that judges the untrained or base network as it is."""
+POWER = 0.8
+"""The smallest separable difference is separated with this probability."""
+FEWEST_ITEMS = 6
+"""A sign test over items that all speak for one side needs so many to reach 5 %."""
+FAR = 5.0
+"""Robust standard deviations of a seed from the median of its row; about one in 10^6 if normal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What a scenario can tell. None: not known."""
+
+    scenario: str
+    metric: str
+    ranked: int  # methods
+    best: float | None  # mean of the best ranked method
+    middle: float | None  # median of the ranked methods
+    reference: float | None  # frozen
+    ceiling: float | None  # frozen
+    smallest: float | None  # difference that can be separated
+    seeds: int  # of the ranked row that has fewest
+    nothing: float | None  # what doing nothing scores
+    nothing_is: str  # where that is from: DO_NOTHING, "untrained" or "floor"
+    open: int  # pairs of ranked methods that the tests leave in any order
+    pairs: int
+
+
+def of(standing: ScenarioStanding, cases: Sequence[Case]) -> Health:
+    """The health of one scenario; `cases` are its own."""
+    sign = 1.0 if standing.problem.higher_is_better else -1.0
+    ranked = [row for row in standing.ranked if row.score]
+    means = [row.score.mean for row in ranked if row.score]
+    nothing, source = _nothing(standing, cases)
+    pairs = list(combinations(ranked, 2))
+    return Health(
+        standing.scenario.name,
+        standing.problem.metric,
+        len(ranked),
+        sign * max(sign * mean for mean in means) if means else None,
+        median(means) if means else None,
+        standing.anchor.reference.value if standing.anchor else None,
+        standing.anchor.ceiling.value if standing.anchor else None,
+        smallest_difference([[run.value for run in row.entry.runs] for row in ranked]),
+        min((len(row.entry.runs) for row in ranked), default=0),
+        nothing,
+        source,
+        sum(_overlap(a, b) for a, b in pairs),
+        len(pairs),
+    )
+
+
+def smallest_difference(samples: Sequence[Sequence[float]]) -> float | None:
+    """The difference of two methods that is separated with probability POWER at 5 %.
+
+    `samples` are the scores of each ranked method by seed. Of two independent samples of as many
+    seeds as the smallest has, with the median standard deviation; over seeds only, unpaired and
+    without correction for other pairs. None where there is no seed variance to go by.
+    """
+    spreads = [stdev(values) for values in samples if len(values) > 1]
+    if not spreads or not (spread := median(spreads)) or not math.isfinite(spread):
+        return None
+    seeds = min(len(values) for values in samples if len(values) > 1)
+    df = 2 * seeds - 2
+    quantiles = stdtrit(df, (1 + statistics.CONFIDENCE) / 2) + stdtrit(df, POWER)
+    return float(quantiles * spread * math.sqrt(2 / seeds))
+
+
+def _nothing(standing: ScenarioStanding, cases: Sequence[Case]) -> tuple[float | None, str]:
+    for row in standing.rows:
+        if row.method == DO_NOTHING and row.entry.runs and row.score:
+            return row.score.mean, DO_NOTHING
+    untrained = [f.untrained for case in cases for f in case.facts if f.untrained is not None]
+    if untrained:
+        return fmean(untrained), "untrained"
+    floor = standing.problem.metric_floor
+    return (floor, "floor") if math.isfinite(floor) else (None, "")
+
+
+def _overlap(a: Row, b: Row) -> bool:
+    if not a.ranks or not b.ranks:
+        return False
+    return a.ranks[0] <= b.ranks[1] and b.ranks[0] <= a.ranks[1]
+
+
+def findings(
+    suite: str, cases: Sequence[Case], health: Sequence[Health], items: Mapping[str, int]
+) -> list[Finding]:
+    """Everything about the health of a suite's scenarios; `items`: test items, by scenario."""
+    there: dict[str, list[Case]] = defaultdict(list)
+    for case in cases:
+        there[case.scenario].append(case)
+    found = _saturated(suite, health)
+    for one in health:
+        own = there[one.scenario]
+        found += _unbeaten(suite, one, own)
+        found += _inseparable(suite, one) if _within_noise(one) is None else []
+        found += _far(suite, one, own)
+        found += _failed(suite, one, own)
+    return found + _few_items(suite, there, items)
+
+
+_CALLED = {
+    DO_NOTHING: "the row of doing nothing",
+    "untrained": "the untrained network",
+    "floor": "a method that learns nothing",
+}
+
+
+def _unbeaten(suite: str, health: Health, cases: Sequence[Case]) -> list[Finding]:
+    """Rows whose interval does not lie above what doing nothing scores."""
+    if health.nothing is None:
+        return []
+    low = [
+        (case.scenario, case.method)
+        for case in cases
+        if case.method != DO_NOTHING and case.row.score
+        if case.sign * (case.row.score.mean - health.nothing) <= (case.row.score.half_width or 0.0)
+    ]
+    if not low:
+        return []
+    ranked = [case for case in cases if case.row.ranks]
+    every = "every ranked method, " if {c.method for c in ranked} <= {m for _, m in low} else ""
+    return [
+        Finding(
+            "do-nothing",
+            suite,
+            f"{formats.name(health.scenario)}: {every}{some(method for _, method in low)} "
+            f"{'does' if len(low) == 1 else 'do'} not end above {_CALLED[health.nothing_is]} "
+            f"({_shown(health.nothing)} {formats.words(health.metric)}).",
+            "Do not read these ranks as progress; look at the tuning ranges, or say why learning "
+            "cannot pay here.",
+            tuple(low),
+        )
+    ]
+
+
+def _within_noise(health: Health) -> float | None:
+    """How far the reference, the median, the best and the ceiling lie apart, if that is noise."""
+    known = (health.best, health.middle, health.reference, health.ceiling)
+    points = [value for value in known if value is not None]
+    if health.smallest is None or health.reference is None or health.ranked < 2:
+        return None
+    spread = max(points) - min(points)
+    return spread if spread <= health.smallest else None
+
+
+def _saturated(suite: str, health: Sequence[Health]) -> list[Finding]:
+    within = [(one, spread) for one in health if (spread := _within_noise(one)) is not None]
+    if not within:
+        return []
+    told = (f"{one.scenario} {_shown(spread)} of {_shown(one.smallest or 0.0)}"
+            for one, spread in within)  # fmt: skip
+    return [
+        Finding(
+            "saturated",
+            suite,
+            f"On {len(within)} of {formats.quantity(len(health), 'scenario')} the reference, the "
+            "median, the best and the ceiling lie within the smallest difference that the seeds "
+            f"separate: {some(told)}.",
+            "Ranks here say little: make the problems harder, or add seeds.",
+        )
+    ]
+
+
+def _inseparable(suite: str, health: Health) -> list[Finding]:
+    """Most pairs of ranked methods stay in any order."""
+    if health.ranked < 3 or 2 * health.open <= health.pairs:
+        return []
+    seeds, smallest = formats.quantity(health.seeds, "seed"), health.smallest
+    at_best = "" if smallest is None else f"; {seeds} separate {_shown(smallest)} at best"
+    return [
+        Finding(
+            "separation",
+            suite,
+            f"{formats.name(health.scenario)}: {health.open} of "
+            f"{formats.quantity(health.pairs, 'pair')} of ranked methods stay in any order"
+            f"{at_best}.",
+            "Add seeds or test items, or read only the rank sets.",
+        )
+    ]
+
+
+def _far(suite: str, health: Health, cases: Sequence[Case]) -> list[Finding]:
+    """Seeds whose score lies far from the others of their row, by the larger of two spreads."""
+    spreads = {case.method: _spread(case) for case in cases if len(case.row.entry.runs) > 3}
+    usual = median(spreads.values()) if spreads else 0.0
+    rows, told = [], []
+    for case in cases:
+        scale = max(spreads.get(case.method, 0.0), usual)
+        runs = [run for run in case.row.entry.runs if not run.failed]
+        if not scale or case.method not in spreads or not runs:
+            continue
+        middle = median(run.value for run in runs)
+        far = [run for run in runs if abs(run.value - middle) > FAR * scale]
+        if far:
+            rows.append((case.scenario, case.method))
+            told += [f"{case.method} seed {r.seed} ({_shown(r.value)}, median {_shown(middle)})"
+                     for r in far]  # fmt: skip
+    if not rows:
+        return []
+    return [
+        Finding(
+            "outliers",
+            suite,
+            f"{formats.name(health.scenario)}: seeds far from the others of their row: "
+            f"{some(told, 4)}.",
+            "A mean hides them: look at these runs, and add seeds.",
+            tuple(rows),
+        )
+    ]
+
+
+def _spread(case: Case) -> float:
+    """1.4826 times the median distance to the median: a standard deviation no outlier moves."""
+    values = [run.value for run in case.row.entry.runs if not run.failed]
+    if not values:
+        return 0.0
+    middle = median(values)
+    return 1.4826 * median(abs(value - middle) for value in values)
+
+
+def _failed(suite: str, health: Health, cases: Sequence[Case]) -> list[Finding]:
+    failed = [(case, len(case.row.entry.failures)) for case in cases if case.row.entry.failures]
+    if not failed:
+        return []
+    runs = sum(len(case.row.entry.runs) for case in cases)
+    return [
+        Finding(
+            "failures",
+            suite,
+            f"{formats.name(health.scenario)}: {sum(n for _, n in failed)} of "
+            f"{formats.quantity(runs, 'run')} failed and count as the floor: "
+            f"{some(f'{case.method} {n}' for case, n in failed)}.",
+            "Read why: bench results --failures; mend the method, or say that it cannot do this.",
+            tuple((case.scenario, case.method) for case, _ in failed),
+        )
+    ]
+
+
+def _few_items(
+    suite: str, cases: Mapping[str, Sequence[Case]], items: Mapping[str, int]
+) -> list[Finding]:
+    """Pairs that seeds separate and fewer test items than a sign test needs."""
+    rows, told = [], []
+    for scenario, there in cases.items():
+        count = items.get(scenario, 0)
+        means = [(c.sign * c.row.score.mean, c) for c in there if c.row.ranks and c.row.score]
+        if not count or not all(_right_or_wrong(case, count) for _, case in means):
+            continue
+        for (one, a), (other, b) in combinations(means, 2):
+            better, worse = (a, b) if one > other else (b, a)
+            apart = abs(one - other) * count
+            if apart < FEWEST_ITEMS and not _overlap(a.row, b.row):
+                rows += [(scenario, better.method), (scenario, worse.method)]
+                told.append(
+                    f"{better.method} before {worse.method} on {scenario} by {apart:.1f} of "
+                    f"{formats.count(count)} items"
+                )
+    if not rows:
+        return []
+    return [
+        Finding(
+            "items",
+            suite,
+            f"Over seeds alone the tests separate {formats.quantity(len(told), 'pair')} of methods "
+            f"that differ by fewer than {FEWEST_ITEMS} test items: {some(told, 3)}.",
+            "Where seeds share their test items such an order is of these items: test over items "
+            "too, or add some.",
+            tuple(dict.fromkeys(rows)),
+        )
+    ]
+
+
+def _right_or_wrong(case: Case, items: int) -> bool:
+    """Whether scores are shares of items that are right: whole numbers of them."""
+    right = [run.value * items for run in case.row.entry.runs if not run.failed]
+    return all(abs(value - round(value)) < 1e-6 for value in right)
+
+
+def _shown(value: float) -> str:
+    return f"{value:.3g}".replace("-", "−")
