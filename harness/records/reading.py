@@ -9,7 +9,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -25,6 +25,7 @@ from harness.records.digests import check_table
 from harness.records.store import ANCHORS, CACHE, METHODS, Damage, read_file, stamp
 
 _VERSION = str(schema.VERSION).encode()
+RUNS_CACHE, ITEMS_CACHE = "runs.parquet", "items.parquet"
 
 
 def record_files(root: Path) -> list[Path]:
@@ -119,7 +120,7 @@ def failure_logs(root: Path, keys: Collection[str]) -> dict[str, str]:
     Logs are not in the cache: they are read from the runs' own files, or from files of many runs.
     """
     found: dict[str, str] = {}
-    for rows in _bulk(root, keys, ("failure_log",)):
+    for _, rows in _bulk(root, dict(_files(root)), keys, ["key", "failure_log"]):
         with contextlib.suppress(ValueError):  # a text that is none
             for key, log in zip(*(column.to_pylist() for column in rows.columns), strict=True):
                 if log:
@@ -127,25 +128,29 @@ def failure_logs(root: Path, keys: Collection[str]) -> dict[str, str]:
     return found
 
 
-def _bulk(root: Path, keys: Collection[str], columns: Sequence[str]) -> Iterator[pa.Table]:
-    """The key and some columns that the cache lacks, of the runs of those keys, file by file.
+def _bulk(
+    root: Path, names: Collection[str], keys: Collection[str], columns: list[str]
+) -> Iterator[tuple[str, pa.Table]]:
+    """Some columns, the key the first, of the runs of those keys, by the files that hold them.
 
     A file that lacks one holds nothing of it. What cannot be read is left out.
     """
     wanted = pa.array(sorted(keys), pa.string())
-    for name in sorted(dict(_files(root))) if keys else ():
+    for name in sorted(names) if keys else ():
         stem = Path(name).stem
-        if stem not in keys and re.fullmatch(r"[0-9a-f]{64}", stem):
+        if stem not in keys and _is_of_one_run(name):
             continue
         with contextlib.suppress(OSError, pa.ArrowException, ValueError, KeyError):
             with (root / name).open("rb") as opened:
                 file = pq.ParquetFile(opened)
                 if not set(columns) <= set(file.schema_arrow.names):
                     continue
-                rows = file.read(columns=["key", *columns])
-            if rows.num_rows > 1 or stem not in keys:
-                rows = rows.filter(pc.is_in(rows["key"], wanted))
-            yield rows
+                rows = file.read(columns=columns).select(columns)
+            yield name, rows.filter(pc.is_in(rows["key"], wanted))
+
+
+def _is_of_one_run(name: str) -> bool:
+    return bool(re.fullmatch(r"[0-9a-f]{64}", Path(name).stem))
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,23 +161,42 @@ class Tested:
     items: tuple[Array, ...]  # none where the record does not say
 
 
+_ITEMS = ["key", "outcomes", "tested"]
+
+
 def tested_items(root: Path, keys: Collection[str]) -> dict[str, Tested]:
     """By key: the items of those runs that hold what items scored.
 
-    Like logs they are not in the cache. What cannot be read is left out: `read_table` names it.
+    What stands in files of one run is in a cache of its own, since opening a file takes longer than
+    reading it. What cannot be read is left out: `read_table` names it.
     """
+    files = dict(_files(root)) if keys else {}
+    known = _load_items(root, files)
+    fresh = []
     found: dict[str, Tested] = {}
-    for table in _bulk(root, keys, ("outcomes", "tested")):
-        held = pc.greater(pc.list_value_length(table["outcomes"]), 0)
-        table = table.filter(held).combine_chunks()
-        if not table.num_rows:
-            continue
-        outcomes = table["outcomes"].chunk(0)
+    _collect(known.filter(pc.is_in(known["key"], pa.array(sorted(keys), pa.string()))), found)
+    for name, rows in _bulk(root, files.keys() - known["file"].to_pylist(), keys, _ITEMS):
+        _collect(rows, found)
+        if _is_of_one_run(name) and rows.num_rows == 1:
+            with contextlib.suppress(UnicodeEncodeError):  # a name that is no text
+                place = pa.array([name]), pa.array([files[name]])
+                row = rows.append_column("file", place[0]).append_column("stamp", place[1])
+                fresh.append(row.cast(known.schema))
+    if fresh:
+        _save(root, ITEMS_CACHE, pa.concat_tables([known, *fresh]))
+    return found
+
+
+def _collect(table: pa.Table, found: dict[str, Tested]) -> None:
+    """The runs of a table that hold what items scored, unless they are found."""
+    held = pc.greater(pc.list_value_length(table["outcomes"]), 0)
+    table = table.filter(held).combine_chunks()
+    if table.num_rows:
+        outcomes, tested = table["outcomes"].chunk(0), table["tested"].chunk(0)
         scores = _nested(outcomes, outcomes.values.field("scores"))
-        items = _nested(table["tested"].chunk(0), table["tested"].chunk(0).values)
+        items = _nested(tested, tested.values)
         for key, *run in zip(table["key"].to_pylist(), scores, items, strict=True):
             found.setdefault(key, Tested(*run))
-    return found
 
 
 def _nested(outer: pa.ListArray, inner: pa.ListArray) -> Iterator[tuple[Array, ...]]:
@@ -183,21 +207,13 @@ def _nested(outer: pa.ListArray, inner: pa.ListArray) -> Iterator[tuple[Array, .
 
 
 def _load_cache(root: Path, files: dict[str, str]) -> tuple[dict[str, str], pa.Table]:
-    """The cached rows whose files are unchanged; nothing if the cache is absent or unusable.
-
-    That of another version of the schema is not used: whoever wrote it knew other columns.
-    """
-    empty = _cache_schema().empty_table()
+    """The cached rows whose files are unchanged; nothing if the cache is absent or unusable."""
     try:
-        with (root / CACHE / "runs.parquet").open("rb") as file:
-            table = pq.ParquetFile(file, page_checksum_verification=True).read()
-        metadata = table.schema.metadata or {}
-        if metadata[schema.VERSION_KEY] != _VERSION:
-            return {}, empty
-        stamps = json.loads(metadata[b"heldout.files"])
-        table = table.cast(_cache_schema())
+        table = _load(root, RUNS_CACHE, _cache_schema())
+        stamps = json.loads(table.schema.metadata[b"heldout.files"])
+        table = table.replace_schema_metadata(_cache_schema().metadata)
     except (OSError, pa.ArrowException, ValueError, KeyError):
-        return {}, empty
+        return {}, _cache_schema().empty_table()
     known = {name: stamp for name, stamp in stamps.items() if files.get(name) == stamp}
     if len(known) != len(stamps):
         table = table.filter(pc.is_in(table["file"], pa.array(list(known), pa.string())))
@@ -213,15 +229,48 @@ def _merge(rows: pa.Table, fresh: list[tuple[str, pa.Table]]) -> pa.Table:
 
 
 def _save_cache(root: Path, rows: pa.Table, files: dict[str, str]) -> None:
-    """Write the cache; a folder that cannot be written simply stays without one."""
     held = set(rows["file"].to_pylist())
     stamps = {name: stamp for name, stamp in files.items() if name in held}
-    metadata = {
-        schema.VERSION_KEY: _VERSION,
-        b"heldout.files": json.dumps(stamps, sort_keys=True).encode(),
-    }
+    metadata = {b"heldout.files": json.dumps(stamps, sort_keys=True).encode()}
+    _save(root, RUNS_CACHE, rows, metadata)
+
+
+def _save(
+    root: Path, name: str, rows: pa.Table, metadata: Mapping[bytes, bytes] | None = None
+) -> None:
+    """Write a cache; a folder that cannot be written simply stays without one."""
+    rows = rows.replace_schema_metadata({schema.VERSION_KEY: _VERSION, **(metadata or {})})
     sink = pa.BufferOutputStream()
-    pq.write_table(rows.replace_schema_metadata(metadata), sink, write_page_checksum=True)
+    pq.write_table(rows, sink, write_page_checksum=True)
     with contextlib.suppress(OSError):
         (root / CACHE).mkdir(exist_ok=True)
-        atomic.write(root / CACHE / "runs.parquet", sink.getvalue().to_pybytes(), replace=True)
+        atomic.write(root / CACHE / name, sink.getvalue().to_pybytes(), replace=True)
+
+
+def _load(root: Path, name: str, columns: pa.Schema) -> pa.Table:
+    """A cache with its metadata; an error where it is absent or of other columns.
+
+    That of another version of the schema is not used: whoever wrote it knew other columns.
+    """
+    with (root / CACHE / name).open("rb") as file:
+        table = pq.ParquetFile(file, page_checksum_verification=True).read()
+    metadata = table.schema.metadata or {}
+    if metadata[schema.VERSION_KEY] != _VERSION:
+        raise ValueError("another version")
+    return table.cast(columns).replace_schema_metadata(metadata)
+
+
+_ITEM_COLUMNS = pa.schema(
+    [*(schema.SCHEMA.field(n) for n in _ITEMS), ("file", pa.string()), ("stamp", pa.string())]
+)
+
+
+def _load_items(root: Path, files: Mapping[str, str]) -> pa.Table:
+    """The cached items of files that are unchanged."""
+    try:
+        table = _load(root, ITEMS_CACHE, _ITEM_COLUMNS).replace_schema_metadata(None)
+    except (OSError, pa.ArrowException, ValueError, KeyError):
+        return _ITEM_COLUMNS.empty_table()
+    places = zip(table["file"].to_pylist(), table["stamp"].to_pylist(), strict=True)
+    same = [files.get(name) == stamp for name, stamp in places]
+    return table if all(same) else table.filter(pa.array(same, pa.bool_()))

@@ -60,29 +60,13 @@ def of(standing: ScenarioStanding, cases: Sequence[Case]) -> Health:
         median(means) if means else None,
         standing.anchor.reference.value if standing.anchor else None,
         standing.anchor.ceiling.value if standing.anchor else None,
-        smallest_difference([[run.value for run in row.entry.runs] for row in ranked]),
+        standing.separable.difference if standing.separable else None,
         min((len(row.entry.runs) for row in ranked), default=0),
         nothing,
         source,
         sum(_overlap(a, b) for a, b in pairs),
         len(pairs),
     )
-
-
-def smallest_difference(samples: Sequence[Sequence[float]]) -> float | None:
-    """The difference of two methods that is separated with probability POWER at 5 %.
-
-    `samples` are the scores of each ranked method by seed. Of two independent samples of as many
-    seeds as the smallest has, with the median standard deviation; over seeds only, unpaired and
-    without correction for other pairs. None where there is no seed variance to go by.
-    """
-    spreads = [stdev(values) for values in samples if len(values) > 1]
-    if not spreads or not (spread := median(spreads)) or not math.isfinite(spread):
-        return None
-    seeds = min(len(values) for values in samples if len(values) > 1)
-    df = 2 * seeds - 2
-    quantiles = stdtrit(df, (1 + statistics.CONFIDENCE) / 2) + stdtrit(df, POWER)
-    return float(quantiles * spread * math.sqrt(2 / seeds))
 
 
 def _nothing(standing: ScenarioStanding, cases: Sequence[Case]) -> tuple[float | None, str]:

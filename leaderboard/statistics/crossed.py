@@ -24,6 +24,7 @@ forbid: S^2 / n counts as the 2.5 % quantile of that at least.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -84,12 +85,15 @@ def parts_of(
 
 def _slopes(means: Reals, score: float) -> Reals | None:
     """(tests,) derivatives of the score by the mean of each test, where it is known what it is."""
+    if _close(float(means.mean()), score):
+        return np.full(len(means), 1 / len(means))
     with np.errstate(over="ignore"):
         raised = np.exp(means)
-    for values, slopes in ((means, np.ones(len(means))), (raised, raised)):
-        if np.isclose(values.mean(), score, rtol=TOLERANCE, atol=TOLERANCE * 0.1):
-            return np.asarray(slopes / len(means))
-    return None
+    return raised / len(means) if _close(float(raised.mean()), score) else None
+
+
+def _close(one: float, other: float) -> bool:
+    return math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE / 10)
 
 
 def spread(samples: Sequence[Sample]) -> Spread | None:

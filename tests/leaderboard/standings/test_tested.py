@@ -72,6 +72,27 @@ def test_packs_and_files_of_many_runs_are_read_alike(tmp_path):
     assert reading.tested_items(folder, keys).keys() == keys - {BOTH[1].key}
 
 
+def test_law_7_the_cache_of_items_changes_nothing(tmp_path):
+    folder, keys = write(tmp_path / "r", BOTH), {r.key for r in BOTH}
+    first, again = reading.tested_items(folder, keys), reading.tested_items(folder, keys)
+    assert told(first) == told(again) != {}
+    changed = dataclasses.replace(BOTH[0], outcomes=(ItemScores(0, (0.5,) * ITEMS),))
+    write(folder, [changed])
+    (folder / f"{BOTH[1].key}.parquet").unlink()
+    found = reading.tested_items(folder, keys)
+    assert set(found[BOTH[0].key].scores[0].tolist()) == {0.5}
+    assert found.keys() == keys - {BOTH[1].key}
+    (folder / ".cache" / "items.parquet").write_bytes(b"PAR1")
+    assert told(reading.tested_items(folder, keys)) == told(found)
+
+
+def told(found):
+    return {
+        key: [[x.tolist() for x in arrays] for arrays in (one.scores, one.items)]
+        for key, one in found.items()
+    }
+
+
 @pytest.mark.parametrize(
     ("records", "why"),
     [
