@@ -14,8 +14,8 @@ import numpy as np
 from harness.contract import Array, Outputs
 from harness.errors import RunFailure
 
-ASKED = 100  # inputs, at most
-ALLOWED = 0.03  # of them, that may differ: sums of a batch are rounded otherwise than those of one
+ASKED = 40  # inputs, at most: a method may be slow to answer, whatever it is asked about
+ALLOWED = 0.05  # of them, that may differ: sums of a batch are rounded otherwise than those of one
 
 
 def comparable(outputs: Outputs) -> bool:

@@ -152,7 +152,7 @@ def test_law_10_a_rivals_runs_turned_into_failures_are_found(kind, root, engine)
     verdict = verify(root, engine, repeat=2, rng=Random(1))
     assert (len(verdict.doubts), verdict.repeated) == (2, 2)
     for doubt in verdict.doubts:
-        assert doubt.startswith(f"finetune on {CLASS}, evaluation")
+        assert doubt.startswith(f"finetune on {CLASS}, heldout, evaluation")
         assert f"it differs in status (failed by {kind} there, ok here" in doubt
         assert ("its owner's word is no proof" in doubt) is (kind != "exception")
     (left,) = verdict.unchecked

