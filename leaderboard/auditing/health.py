@@ -7,23 +7,18 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from statistics import fmean, median, stdev
+from statistics import fmean, median
 
-from scipy.special import stdtrit
+import numpy as np
 
+from harness.records.record import BASE
 from leaderboard import formats, statistics
 from leaderboard.auditing.evidence import Case
 from leaderboard.auditing.finding import Finding, some
 from leaderboard.standings.standings import Row, ScenarioStanding
 
-DO_NOTHING = "base"
-"""The method of the harness' own that judges the untrained or base network as it is."""
-POWER = 0.8
-"""The smallest separable difference is separated with this probability."""
 FEWEST_ITEMS = 6
 """A sign test over items that all speak for one side needs so many to reach 5 %."""
-FAR = 5.0
-"""Robust standard deviations of a seed from the median of its row; about one in 10^6 if normal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +32,10 @@ class Health:
     middle: float | None  # median of the ranked methods
     reference: float | None  # frozen
     ceiling: float | None  # frozen
-    smallest: float | None  # difference that can be separated
+    smallest: float | None  # difference that can be separated, see statistics/power.py
     seeds: int  # of the ranked row that has fewest
     nothing: float | None  # what doing nothing scores
-    nothing_is: str  # where that is from: DO_NOTHING, "untrained" or "floor"
+    nothing_is: str  # where that is from: BASE, "untrained" or "floor"
     open: int  # pairs of ranked methods that the tests leave in any order
     pairs: int
 
@@ -71,8 +66,8 @@ def of(standing: ScenarioStanding, cases: Sequence[Case]) -> Health:
 
 def _nothing(standing: ScenarioStanding, cases: Sequence[Case]) -> tuple[float | None, str]:
     for row in standing.rows:
-        if row.method == DO_NOTHING and row.entry.runs and row.score:
-            return row.score.mean, DO_NOTHING
+        if row.method == BASE and row.comparable and row.score:
+            return row.score.mean, BASE
     untrained = [f.untrained for case in cases for f in case.facts if f.untrained is not None]
     if untrained:
         return fmean(untrained), "untrained"
@@ -98,27 +93,30 @@ def findings(
         own = there[one.scenario]
         found += _unbeaten(suite, one, own)
         found += _inseparable(suite, one) if _within_noise(one) is None else []
-        found += _far(suite, one, own)
+        found += _far(suite, own)
         found += _failed(suite, one, own)
     return found + _few_items(suite, there, items)
 
 
 _CALLED = {
-    DO_NOTHING: "the row of doing nothing",
+    BASE: "the row of doing nothing",
     "untrained": "the untrained network",
     "floor": "a method that learns nothing",
 }
 
 
 def _unbeaten(suite: str, health: Health, cases: Sequence[Case]) -> list[Finding]:
-    """Rows whose interval does not lie above what doing nothing scores."""
+    """Rows that are not shown to be above what doing nothing scores.
+
+    Where that was run the board has tested each against it; else it is held to be a constant.
+    """
     if health.nothing is None:
         return []
+
     low = [
         (case.scenario, case.method)
         for case in cases
-        if case.method != DO_NOTHING and case.row.score
-        if case.sign * (case.row.score.mean - health.nothing) <= (case.row.score.half_width or 0.0)
+        if (case.row.idle if health.nothing_is == BASE else _at_most(case, health.nothing))
     ]
     if not low:
         return []
@@ -136,6 +134,14 @@ def _unbeaten(suite: str, health: Health, cases: Sequence[Case]) -> list[Finding
             tuple(low),
         )
     ]
+
+
+def _at_most(case: Case, constant: float) -> bool:
+    """Whether the interval of a row does not lie above a constant."""
+    score = case.row.score
+    if score is None:
+        return False
+    return case.sign * (score.mean - constant) <= (score.half_width or 0.0)
 
 
 def _within_noise(health: Health) -> float | None:
@@ -159,9 +165,9 @@ def _saturated(suite: str, health: Sequence[Health]) -> list[Finding]:
             "saturated",
             suite,
             f"On {len(within)} of {formats.quantity(len(health), 'scenario')} the reference, the "
-            "median, the best and the ceiling lie within the smallest difference that the seeds "
-            f"separate: {some(told)}.",
-            "Ranks here say little: make the problems harder, or add seeds.",
+            "median, the best and the ceiling lie within the smallest difference that can be "
+            f"separated: {some(told)}.",
+            "Ranks here say little: make the problems harder, or add seeds or test items.",
         )
     ]
 
@@ -170,8 +176,12 @@ def _inseparable(suite: str, health: Health) -> list[Finding]:
     """Most pairs of ranked methods stay in any order."""
     if health.ranked < 3 or 2 * health.open <= health.pairs:
         return []
-    seeds, smallest = formats.quantity(health.seeds, "seed"), health.smallest
-    at_best = "" if smallest is None else f"; {seeds} separate {_shown(smallest)} at best"
+    at_best = (
+        f"; a difference of {_shown(health.smallest)} is separated with probability "
+        f"{statistics.POWER:g}, by {formats.quantity(health.seeds, 'seed')}"
+        if health.smallest is not None
+        else ""
+    )
     return [
         Finding(
             "separation",
@@ -184,43 +194,26 @@ def _inseparable(suite: str, health: Health) -> list[Finding]:
     ]
 
 
-def _far(suite: str, health: Health, cases: Sequence[Case]) -> list[Finding]:
-    """Seeds whose score lies far from the others of their row, by the larger of two spreads."""
-    spreads = {case.method: _spread(case) for case in cases if len(case.row.entry.runs) > 3}
-    usual = median(spreads.values()) if spreads else 0.0
-    rows, told = [], []
-    for case in cases:
-        scale = max(spreads.get(case.method, 0.0), usual)
-        runs = [run for run in case.row.entry.runs if not run.failed]
-        if not scale or case.method not in spreads or not runs:
-            continue
-        middle = median(run.value for run in runs)
-        far = [run for run in runs if abs(run.value - middle) > FAR * scale]
-        if far:
-            rows.append((case.scenario, case.method))
-            told += [f"{case.method} seed {r.seed} ({_shown(r.value)}, median {_shown(middle)})"
-                     for r in far]  # fmt: skip
-    if not rows:
+def _far(suite: str, cases: Sequence[Case]) -> list[Finding]:
+    """Seeds that stand apart from the others of their row."""
+    apart = cases[0].standing.apart if cases else ()
+    told = []
+    for one in apart:
+        value = next(run.value for run in one.row.entry.runs if run.seed == one.seed)
+        middle = _shown(value - one.deviation)
+        told.append(f"{one.row.method} seed {one.seed} ({_shown(value)}, median {middle})")
+    if not told:
         return []
+    name = cases[0].scenario
     return [
         Finding(
             "outliers",
             suite,
-            f"{formats.name(health.scenario)}: seeds far from the others of their row: "
-            f"{some(told, 4)}.",
+            f"{formats.name(name)}: seeds far from the others of their row: {some(told, 4)}.",
             "A mean hides them: look at these runs, and add seeds.",
-            tuple(rows),
+            tuple(dict.fromkeys((name, one.row.method) for one in apart)),
         )
     ]
-
-
-def _spread(case: Case) -> float:
-    """1.4826 times the median distance to the median: a standard deviation no outlier moves."""
-    values = [run.value for run in case.row.entry.runs if not run.failed]
-    if not values:
-        return 0.0
-    middle = median(values)
-    return 1.4826 * median(abs(value - middle) for value in values)
 
 
 def _failed(suite: str, health: Health, cases: Sequence[Case]) -> list[Finding]:
@@ -244,7 +237,7 @@ def _failed(suite: str, health: Health, cases: Sequence[Case]) -> list[Finding]:
 def _few_items(
     suite: str, cases: Mapping[str, Sequence[Case]], items: Mapping[str, int]
 ) -> list[Finding]:
-    """Pairs that seeds separate and fewer test items than a sign test needs."""
+    """Pairs that the tests separate by fewer test items than a sign test needs."""
     rows, told = [], []
     for scenario, there in cases.items():
         count = items.get(scenario, 0)
@@ -253,12 +246,13 @@ def _few_items(
             continue
         for (one, a), (other, b) in combinations(means, 2):
             better, worse = (a, b) if one > other else (b, a)
-            apart = abs(one - other) * count
+            there_are = min(_different(a) or count, _different(b) or count)
+            apart = abs(one - other) * there_are
             if apart < FEWEST_ITEMS and not _overlap(a.row, b.row):
                 rows += [(scenario, better.method), (scenario, worse.method)]
                 told.append(
                     f"{better.method} before {worse.method} on {scenario} by {apart:.1f} of "
-                    f"{formats.count(count)} items"
+                    f"{formats.count(there_are)} items"
                 )
     if not rows:
         return []
@@ -266,13 +260,19 @@ def _few_items(
         Finding(
             "items",
             suite,
-            f"Over seeds alone the tests separate {formats.quantity(len(told), 'pair')} of methods "
-            f"that differ by fewer than {FEWEST_ITEMS} test items: {some(told, 3)}.",
-            "Where seeds share their test items such an order is of these items: test over items "
-            "too, or add some.",
+            f"The tests separate {formats.quantity(len(told), 'pair')} of methods that differ "
+            f"by fewer than {FEWEST_ITEMS} test items: {some(told, 3)}.",
+            "Where seeds share their test items such an order is of these items: add some; where "
+            "records do not say which were tested, run them again, and tests are over items too.",
             tuple(dict.fromkeys(rows)),
         )
     ]
+
+
+def _different(case: Case) -> int:
+    """How many items its runs tested, each once; 0 where that is not known."""
+    items = case.row.entry.items
+    return len(np.unique(np.concatenate(items.ids))) if items else 0
 
 
 def _right_or_wrong(case: Case, items: int) -> bool:

@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import HeldoutError, did_you_mean
-from harness.records.reading import read_table
+from harness.records.reading import read_table, tested_items
 from harness.registry import description
 from leaderboard.auditing import audit, items
 from leaderboard.auditing.audit import Audit
-from leaderboard.standings import anchors, board, standings
+from leaderboard.standings import anchors, board, standings, tested
 
 
 def of_folder(results: Path, suite: str | None = None) -> tuple[Audit, int]:
@@ -19,7 +19,9 @@ def of_folder(results: Path, suite: str | None = None) -> tuple[Audit, int]:
     described, unread = description.read_all(results)
     frozen, broken = anchors.read(results)
     own_models = description.own_models(described.values())
-    standing = standings.of_board(board.read(table, own_models=own_models), frozen)
+    read = board.read(table, own_models=own_models)
+    held = tested_items(results, tested.wanted(read.suites))
+    standing = standings.of_board(read, frozen, held)
     known = [one.suite.name for one in standing.suites]
     if suite is not None and suite not in known:
         raise HeldoutError(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from leaderboard import formats
+from leaderboard import formats, statistics
 from leaderboard.auditing.audit import Audit, SuiteAudit
 from leaderboard.auditing.finding import Finding
 from leaderboard.pages import links, markup
@@ -34,7 +34,8 @@ class Section:
 def render(audit: Audit) -> str:
     """The page's HTML."""
     template = markup.environment().get_template("audit.html.j2")
-    return template.render(sections=[Section(suite) for suite in audit.suites], home=links.INDEX)
+    sections = [Section(suite) for suite in audit.suites]
+    return template.render(sections=sections, home=links.INDEX, power=f"{statistics.POWER:g}")
 
 
 def marks(audit: SuiteAudit, scenario: str | None = None) -> Mapping[str, Badge]:

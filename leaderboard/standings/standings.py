@@ -60,6 +60,11 @@ class Row:
         return self.entry.method
 
     @property
+    def comparable(self) -> bool:
+        """Whether its scores can be tested against others."""
+        return self.score is not None and len(self.entry.runs) >= statistics.MINIMUM_SEEDS
+
+    @property
     def measured(self) -> Energy | None:
         """Energy where counters gave it in all runs: else it is a constant times CPU seconds."""
         parts = [part for part in self.energy if part.provenance == MEASURED]
@@ -274,7 +279,7 @@ def _beside_nothing(rows: Sequence[Row], sign: float) -> list[Row]:
 
     So a method is marked unless the 95 % interval of its difference lies above 0.
     """
-    nothing = [row.entry for row in rows if _comparable(row) and row.method == BASE]
+    nothing = [row.entry for row in rows if row.comparable and row.method == BASE]
     if not nothing:
         return list(rows)
 
@@ -282,14 +287,7 @@ def _beside_nothing(rows: Sequence[Row], sign: float) -> list[Row]:
         samples = [_sample(entry, sign) for entry in (row.entry, nothing[0])]
         return not bool(statistics.compare(samples).better[0, 1])
 
-    return [
-        replace(row, idle=_comparable(row) and row.method != BASE and idle(row)) for row in rows
-    ]
-
-
-def _comparable(row: Row) -> bool:
-    """Whether its scores can be tested against others."""
-    return row.score is not None and len(row.entry.runs) >= statistics.MINIMUM_SEEDS
+    return [replace(row, idle=row.comparable and row.method != BASE and idle(row)) for row in rows]
 
 
 def _gap(row: Row, anchor: Anchor | None, sign: float) -> Estimate | None:

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_suites import anchor, frozen
 
-from harness.records.record import Selection
+from harness.records.record import BASE, Selection
 from harness.registry.description import Description, Field
-from leaderboard.auditing import audit, health, tuning
+from leaderboard.auditing import audit, tuning
 from leaderboard.auditing.evidence import Pair
 from leaderboard.auditing.ranges import described, stated
 from leaderboard.standings import board, standings
@@ -245,10 +245,29 @@ def test_few_settings_say_nothing_of_transfer():
 
 
 def test_a_method_that_does_not_beat_doing_nothing_is_told():
-    base = [record(0.51, method="base", seed=i, cost=MEASURED) for i in range(3)]
+    base = [record(0.51, method=BASE, seed=i, cost=MEASURED) for i in range(3)]
     (found,) = only("do-nothing", [*sound(), *base])
     assert "beta does not end above the row of doing nothing (0.51" in found.text
     assert "do-nothing" not in kinds(sound() + [dataclasses.replace(b, score=0.3) for b in base])
+
+
+def test_who_is_not_above_doing_nothing_is_who_the_board_marks():
+    """Wide intervals that meet are no test; alpha is above base on every seed."""
+    scores = [0.2, 0.5, 0.8]
+    records = tuned("alpha", scores) + tuned("beta", [0.9, 0.1, 0.5])
+    records += [
+        record(score - 0.05 + seed / 1000, method=BASE, seed=seed, cost=MEASURED)
+        for seed, score in enumerate(scores)
+    ]
+    (found,) = only("do-nothing", records)
+    standing = standings.of_board(board.read(table(records)), {}).suites[0].scenarios[0]
+    assert found.rows == (("squares", "beta"),)
+    assert [row.method for row in standing.rows if row.idle] == ["beta"]
+
+
+def test_too_few_seeds_of_doing_nothing_are_no_row_to_beat():
+    base = [record(0.9, method=BASE, seed=i, cost=MEASURED) for i in range(2)]
+    assert "do-nothing" not in kinds(sound() + base)
 
 
 def test_without_that_row_the_untrained_network_stands_for_it():
@@ -295,13 +314,20 @@ def test_many_pairs_that_stay_open_are_told():
     assert "separation" not in kinds(sound() + tuned("gamma", [0.3, 0.31, 0.29, 0.3, 0.3]))
 
 
-def test_the_smallest_difference_is_separated_with_its_power():
-    sample = [0.0, 1.0, 2.0, 3.0, 4.0]
-    found = health.smallest_difference([sample, sample])
-    quantiles = scipy.stats.t.ppf([0.975, 0.8], 8).sum()
-    assert found == pytest.approx(quantiles * math.sqrt(2.5) * math.sqrt(2 / 5))
-    assert health.smallest_difference([[1.0, 1.0, 1.0]]) is None
-    assert health.smallest_difference([]) is None
+def test_the_smallest_difference_is_that_of_the_board():
+    """Five seeds by seed, one pair: the power of `statistics.separable`, told once."""
+    records = tuned("alpha", ALPHA) + tuned("beta", [score - 0.001 for score in reversed(ALPHA)])
+    (one,) = audited(records).health
+    standing = standings.of_board(board.read(table(records)), {}).suites[0].scenarios[0]
+    assert one.smallest == standing.separable.difference > 0
+    (alone,) = audited(tuned("alpha", ALPHA)).health
+    assert alone.smallest is None
+
+
+def test_many_open_pairs_are_told_with_what_could_be_separated():
+    alike = [tuned(m, ALPHA[i:] + ALPHA[:i]) for i, m in enumerate(("alpha", "beta", "gamma"))]
+    (found,) = only("separation", [r for each in alike for r in each])
+    assert "is separated with probability 0.8, by 5 seeds" in found.text
 
 
 def test_a_seed_far_from_the_others_is_named():

@@ -4,13 +4,14 @@ import dataclasses
 
 import numpy as np
 import pytest
-from fake_records import record, runs, write
+from fake_records import record, runs, table, write
 
 from harness.records import reading
 from harness.records.record import ItemScores
+from leaderboard.auditing import audit, lookup
 from leaderboard.pages import page, scenario_page, suite_page
 from leaderboard.publishing.build import site
-from leaderboard.standings import overall, tested, versus
+from leaderboard.standings import board, overall, standings, tested, versus
 from leaderboard.standings.lookup import scenario_of, suite_of
 
 ITEMS = 200
@@ -58,6 +59,38 @@ def test_items_make_intervals_wider_and_separate_less(tmp_path):
         assert one.score.half_width > 2 * other.score.half_width
     assert seeing.separable.difference > seeds_only.separable.difference
     assert seeing.separable.by_items > 0.5 > seeds_only.separable.by_items == 0
+
+
+def test_law_12_the_audit_says_what_the_board_can_separate(tmp_path):
+    """By the same tests: items count where records hold them, and nothing is separated by a few."""
+    for name, records in (("a", BOTH), ("b", blind(BOTH))):
+        folder = write(tmp_path / name, records)
+        (found,) = lookup.of_folder(folder)[0].suites[0].health
+        (there,) = suite_of(folder, "shapes").scenarios
+        assert found.smallest == there.separable.difference
+        assert found.open == (1 if name == "a" else 0)
+
+
+@pytest.mark.parametrize(("shared", "told"), [(True, True), (False, False)])
+def test_law_12_an_order_of_a_few_items_is_told_of_those_that_were_tested(tmp_path, shared, told):
+    """5 of 200 items on every seed; with items of their own the seeds have tested 1000."""
+    records = [
+        record(wrong / ITEMS, method=method, seed=seed, outcomes=(ItemScores(0, right_ones),),
+               tested=(tuple(range(start, start + ITEMS)),))
+        for method, wrong in (("alpha", 105), ("beta", 100))
+        for right_ones in [(1.0,) * wrong + (0.0,) * (ITEMS - wrong)]
+        for seed in range(5)
+        for start in [0 if shared else seed * ITEMS]
+    ]  # fmt: skip
+    folder = write(tmp_path / "r", records)
+    found = standings.of_board(
+        board.read(table(records)), tested=reading.tested_items(folder, {r.key for r in records})
+    )
+    assert [row.ranks for row in found.suites[0].scenarios[0].ranked] == [(1, 1), (2, 2)]
+    judged = audit.of_board(found, table(records), {}, {("shapes", "squares"): ITEMS})
+    said = [f.text for f in judged.suites[0].findings if f.kind == "items"]
+    assert bool(said) == told
+    assert all("alpha before beta on squares by 5.0 of 200 items" in text for text in said)
 
 
 def test_packs_and_files_of_many_runs_are_read_alike(tmp_path):
