@@ -58,7 +58,17 @@ def from_predictions(record: Record, exam: Exam) -> Iterator[str]:
 
 
 def _outcomes(record: Record, exam: Exam, outputs: Sequence[Array]) -> Iterator[str]:
-    """What it says of single items, against its outputs by test; older records say nothing."""
+    """What it says of single items, against its outputs by test; older records say nothing.
+
+    From contract version 2 on a record that leaves out what tests go over is none of the harness.
+    """
+    must = exam.scenario.items is not None and record.spec.contract >= 2
+    if record.tested and not record.outcomes:
+        yield "it says which items were tested, and not what they scored"
+    elif must and not record.outcomes:
+        yield "it does not say what each test item scored"
+    elif must and not record.tested:
+        yield "it says what each test item scored, and not which items they are"
     if not record.outcomes:
         return
     if exam.scenario.items is None:

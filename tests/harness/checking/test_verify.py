@@ -11,6 +11,7 @@ from harness import study
 from harness.checking import plausibility, rescoring
 from harness.checking.verification import verify
 from harness.engines import facts
+from harness.proctor.exam import Exam
 from harness.records import schema
 from harness.records.store import CACHE, Store
 from harness.registry import registry
@@ -115,6 +116,38 @@ def test_law_7_which_items_were_tested_is_found_out_again(root, engine):
     (path, row), *_ = judged(root)
     forge(path, row | {"tested": [[item ^ 1 for item in items] for items in row["tested"]]})
     assert "the items that it says were tested are not those of its tests" in doubts(root, engine)
+
+
+def test_law_7_items_of_too_few_tests_are_found(root, engine):
+    (path, row), *_ = judged(root)
+    forge(path, row | {"tested": row["tested"][:-1]})
+    assert "the items that it says were tested are not those of its tests" in doubts(root, engine)
+
+
+def test_law_7_items_without_their_scores_are_found(root, engine):
+    (path, row), *_ = judged(root)
+    forge(path, row | {"outcomes": []})
+    assert "it says which items were tested, and not what they scored" in doubts(root, engine)
+
+
+@pytest.mark.parametrize("contract", [1, 2])
+@pytest.mark.parametrize(
+    ("left_out", "words"),
+    [
+        ({"outcomes": (), "tested": ()}, "it does not say what each test item scored"),
+        ({"tested": ()}, "it says what each test item scored, and not which items they are"),
+    ],
+)
+def test_law_9_later_records_cannot_leave_out_what_tests_go_over(root, left_out, words, contract):
+    """Over seeds alone more would be separated; only records from before may say nothing."""
+    (_, row), *_ = judged(root)
+    record = schema.from_row(row)
+    (scenario,) = find_scenarios(CLASS, None)
+    exam = Exam.built(scenario, "evaluation", record.spec.seed, 1, b"")
+    record = dataclasses.replace(
+        record, spec=dataclasses.replace(record.spec, contract=contract), **left_out
+    )
+    assert [*rescoring.from_predictions(record, exam)] == ([words] if contract == 2 else [])
 
 
 def test_law_7_a_record_from_before_items_were_kept_has_no_doubts(root, engine):
