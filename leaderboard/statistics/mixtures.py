@@ -27,7 +27,7 @@ IN_TESTS, IN_INTERVALS = 0.0, 0.5
 NODES = 48
 """Of the trapezoidal rule over log u; p is exact to five digits."""
 STEPS = 6
-"""Of Newton's method on the logarithm of p, down from a bound of Cochran's, or else of halving."""
+"""Of Newton's method on the logarithm of p, from Cochran's width, or else of halving."""
 
 
 def two_sided(value: Reals, error: Reals, df: Reals, items: Reals) -> Reals:
@@ -49,8 +49,8 @@ def critical(error: Reals, df: Reals, items: Reals, level: float) -> Reals:
 def _solved(error: Reals, df: Reals, items: Reals, level: float, gamma: float) -> Reals:
     spread, weight = _law(error, df, items, gamma)
     seeds, normal = stdtrit(df, 1 - level / 2) * error, ndtri(1 - level / 2)
-    low, high = np.zeros(seeds.shape), np.sqrt(seeds**2 + normal**2 * items)
-    width = high
+    low, high = np.zeros(seeds.shape), np.full(seeds.shape, np.inf)
+    width = np.sqrt(seeds**2 + normal**2 * items)
     for _ in range(STEPS):
         scaled = width[..., None] / spread
         p = (2 * ndtr(-scaled) * weight).sum(axis=-1)
@@ -58,7 +58,8 @@ def _solved(error: Reals, df: Reals, items: Reals, level: float, gamma: float) -
         low, high = np.where(p > level, width, low), np.where(p > level, high, width)
         p, density = np.maximum(p, 1e-300), np.maximum(density, 1e-300)
         newton = width + np.log(p / level) * p / density
-        width = np.where((newton >= low) & (newton <= high), newton, (low + high) / 2)
+        between = np.where(np.isfinite(high), (low + high) / 2, 2 * width)
+        width = np.where((newton >= low) & (newton <= high), newton, between)
     return np.asarray(width)
 
 
