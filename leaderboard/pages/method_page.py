@@ -153,6 +153,7 @@ def _columns(rows: Sequence[Row]) -> page.Columns:
         flops=any(row.train_flops for row in rows),
         energy=any(row.measured for row in rows),
         state=any(row.carried_bytes is not None for row in rows),
+        answers=any(row.answer_cpu_seconds for row in rows),
     )
 
 

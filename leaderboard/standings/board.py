@@ -92,6 +92,9 @@ class Run:
     train_seconds: float | None  # wall
     train_cpu_seconds: float | None
     train_flops: int | None
+    answers: int | None  # at every evaluation together
+    predict_cpu_seconds: float | None  # of these
+    predict_flops: int | None  # of these
     cpu: str  # model of the processor
     contended: bool | None  # whether training was held up, see harness/engines/repetition.py
     peak_memory_bytes: int | None
