@@ -15,8 +15,9 @@ import pyarrow.compute as pc
 from harness.registry.description import Description
 from leaderboard.auditing import ranges
 from leaderboard.auditing.ranges import Space
-from leaderboard.standings.board import FEW_TRIALS, RANKED_PROTOCOL, Entry, json_object
+from leaderboard.standings.board import FEW_TRIALS, RANKED_PROTOCOL, Entry
 from leaderboard.standings.standings import Row, ScenarioStanding, Standings
+from leaderboard.standings.tunings import json_object
 
 Descriptions = Mapping[tuple[str, str], Description]
 """By method and source hash."""

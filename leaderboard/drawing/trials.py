@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from leaderboard import formats
 from leaderboard.drawing import chart
-from leaderboard.standings.board import Run, json_object
+from leaderboard.standings.board import Run
+from leaderboard.standings.tunings import json_object
 
 SHOWN = 64
 """Trials of one tuning that a page lists."""

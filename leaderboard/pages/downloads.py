@@ -103,6 +103,7 @@ def _line(standing: ScenarioStanding, row: Row) -> dict[str, Any]:
         "train_flops": row.train_flops.mean if row.train_flops else None,
         "train_seconds": row.train_seconds.mean if row.train_seconds else None,
         "train_seconds_half_width_95": row.train_seconds.half_width if row.train_seconds else None,
+        "answer_cpu_seconds": row.answer_cpu_seconds.mean if row.answer_cpu_seconds else None,
         "peak_memory_bytes": row.peak_memory_bytes,
         "carried_bytes": row.carried_bytes,
         "isolation": " ".join(row.isolation),

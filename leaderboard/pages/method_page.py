@@ -15,8 +15,9 @@ from harness.registry.description import Description
 from leaderboard.drawing import trials
 from leaderboard.pages import citation, downloads, links, markup, page
 from leaderboard.pages.page import Badge
-from leaderboard.standings.board import Run, json_object
+from leaderboard.standings.board import Run
 from leaderboard.standings.standings import Row, ScenarioStanding, Standings
+from leaderboard.standings.tunings import json_object
 
 RUNS_SHOWN, FAILURES_SHOWN, LOG_LINES, LOG_CHARACTERS = 200, 20, 40, 4000
 _COLUMNS = ["key", "scenario", "phase", "protocol", "trial", "seed", "status", "score", "metric",
@@ -153,6 +154,7 @@ def _columns(rows: Sequence[Row]) -> page.Columns:
         flops=any(row.train_flops for row in rows),
         energy=any(row.measured for row in rows),
         state=any(row.carried_bytes is not None for row in rows),
+        answers=any(row.answer_cpu_seconds for row in rows),
     )
 
 

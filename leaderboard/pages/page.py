@@ -65,11 +65,12 @@ class Columns:
     flops: bool  # whether any line has them
     energy: bool  # whether any was measured
     state: bool  # whether the size of any is known
+    answers: bool  # whether it is known of any what its answers took
 
     @property
     def count(self) -> int:
         """How many they are."""
-        return len(self.classes) + self.flops + self.energy + self.state
+        return len(self.classes) + self.flops + self.energy + self.state + self.answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,15 +230,18 @@ def table(
             flops=any(row.train_flops for row in standing.rows),
             energy=any(row.measured for row in standing.rows),
             state=any(row.carried_bytes is not None for row in standing.rows),
+            answers=any(row.answer_cpu_seconds for row in standing.rows),
         ),
     )
 
 
-def columns(places: Iterable[Place], *, flops: bool, energy: bool, state: bool) -> Columns:
+def columns(
+    places: Iterable[Place], *, flops: bool, energy: bool, state: bool, answers: bool = False
+) -> Columns:
     """The columns of a table whose lines have these places."""
     here = list(places)
     shown = [one for one in classes.CLASSES if classes.known(here, one.currency)]
-    return Columns(tuple(shown), flops, energy, state)
+    return Columns(tuple(shown), flops, energy, state, answers)
 
 
 def _lines(

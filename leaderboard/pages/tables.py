@@ -118,6 +118,7 @@ class _Columns:
                 flops=any(line.train_flops for line in lines),
                 energy=any(t.energy for t in totals) or any(row.measured for row in rows),
                 state=any(row.carried_bytes is not None for row in rows),
+                answers=any(row.answer_cpu_seconds for row in rows),
             )
         )
 
@@ -133,6 +134,7 @@ class _Columns:
             "wall s",
             *(("measured J",) if shown.energy else ()),
             *(("state bytes", "network x") if shown.state else ()),
+            *(("CPU s/1,000 answers",) if shown.answers else ()),
         )
 
     def cells(self, line: Total | Row, place: Place | None) -> tuple[Any, ...]:
@@ -142,6 +144,7 @@ class _Columns:
         energy = line.energy if isinstance(line, Total) else line.measured
         carried = None if isinstance(line, Total) else line.carried_bytes
         network = None if isinstance(line, Total) else line.network_bytes
+        answers = None if isinstance(line, Total) else line.answer_cpu_seconds
         return (
             *(formats.ranks(*each) if each else None for each in ranks),
             *(place.ratios[currency].value if place else None for currency in currencies),
@@ -152,6 +155,7 @@ class _Columns:
             _number(line.train_seconds),
             *((energy.joules if energy else None,) if shown.energy else ()),
             *((carried, carried / network if carried and network else None) if shown.state else ()),
+            *((_number(answers),) if shown.answers else ()),
         )
 
 

@@ -12,10 +12,9 @@ Whether a current run may be ranked is `Entry.unranked`'s to say.
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -24,6 +23,8 @@ import pyarrow.compute as pc
 
 from harness.records import schema
 from harness.records.record import BASE, let_through
+from leaderboard.standings import tunings
+from leaderboard.standings.tunings import TRIALS, json_object
 from leaderboard.statistics import MINIMUM_SEEDS, Items
 
 RANKED_PROTOCOL = "heldout"
@@ -31,6 +32,7 @@ NOTHING = "doing nothing"
 """Why the untrained network is not ranked: it is what the others have to be above."""
 BOUND = "bound"
 """Why a method is not ranked that has more than its rivals."""
+UNTUNABLE = "failed in tuning"
 DEBUGGING_ISOLATION = "inline"
 UNHASHED, VARIABLES, FEW_TRIALS = "unhashed modules", "own variables", "fewer trials"
 """Why a run is not ranked that imported what its key does not cover, was told environment variables
@@ -92,6 +94,9 @@ class Run:
     train_seconds: float | None  # wall
     train_cpu_seconds: float | None
     train_flops: int | None
+    answers: int | None  # at every evaluation together
+    predict_cpu_seconds: float | None  # of these
+    predict_flops: int | None  # of these
     cpu: str  # model of the processor
     contended: bool | None  # whether training was held up, see harness/engines/repetition.py
     peak_memory_bytes: int | None
@@ -155,12 +160,14 @@ class Entry:
     bound: bool = False  # whether it has more than its rivals, by its budget or the constants
     items: Items | None = field(default=None, compare=False)  # of `runs`, in their order
     why_no_items: str = ""  # "some runs ..."; "" where there are items or nobody looked
+    hopeless: int = 0  # tuning runs, where it was never judged because every one of them failed
 
     @property
     def unranked(self) -> str:
         """Why the entry gets no rank, in words; "" where it gets one."""
         if not self.runs:
-            return "stale" if self.stale else "not run"
+            never = UNTUNABLE if self.hopeless else "not run"
+            return "stale" if self.stale else never
         if self.method == BASE:
             return NOTHING
         if self.protocol != RANKED_PROTOCOL:
@@ -225,7 +232,6 @@ class Board:
 
 
 _PROBLEM = [f.name for f in dataclasses.fields(Problem)]
-TRIALS = ("trials", "stated_trials")
 _OTHER = ("problem", "metrics", *TRIALS, "unhashed_modules", "carried_bytes", "bound")
 _RUN = [f.name for f in dataclasses.fields(Run) if f.name not in _OTHER]
 _NAMES = [*_PROBLEM, *_RUN, "metrics", "unhashed_modules", "carried_bytes"]
@@ -244,11 +250,13 @@ def read(
     for name in table.group_by(["suite", "scenario", "method"]).aggregate([]).to_pylist():
         known[name["suite"]][name["scenario"]].add(name["method"])
     runs = _group(_evaluation_runs(table), lambda run: (run.suite, run.scenario))
+    hopeless = tunings.hopeless(table, RANKED_PROTOCOL)
     suites = []
     for suite, scenarios in sorted(known.items()):
         methods = tuple(sorted(set().union(*scenarios.values())))
         built = [
-            _scenario(suite, s, runs.get((suite, s), []), methods, own_models) for s in scenarios
+            _scenario(suite, s, runs.get((suite, s), []), methods, own_models, hopeless)
+            for s in scenarios
         ]
         suites.append(Suite(suite, tuple(sorted(built, key=_place)), methods))
     files = sorted(damaged, key=lambda file: (file.path, file.reason))
@@ -263,31 +271,9 @@ def _place(scenario: Scenario) -> tuple[bool, str, str]:
 
 def _evaluation_runs(table: pa.Table) -> list[Run]:
     rows = table.filter(pc.equal(table["phase"], "evaluation"))
-    columns = [*(rows[name].to_pylist() for name in _NAMES), *_trials(rows["selection"])]
+    columns = [*(rows[name].to_pylist() for name in _NAMES), *tunings.trials(rows["selection"])]
     names = [*_NAMES, *TRIALS]
     return [_run(dict(zip(names, values, strict=True))) for values in zip(*columns, strict=True)]
-
-
-def _trials(selections: pa.ChunkedArray) -> list[list[int | None]]:
-    """For each of TRIALS, per run; a selection is parsed once for all its runs."""
-    coded = selections.combine_chunks().dictionary_encode()
-    read = [json_object(text) for text in coded.dictionary.to_pylist()]
-    known = [[_count(selection.get(name)) for selection in read] for name in TRIALS]
-    places = coded.indices.to_pylist()
-    return [[None if i is None else counts[i] for i in places] for counts in known]
-
-
-def _count(n: Any) -> int | None:
-    return n if isinstance(n, int) and n is not True and n > 0 else None
-
-
-def json_object(text: str) -> dict[str, Any]:
-    """A JSON object as stored, e.g. a setting; empty where it is none."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _run(row: dict[str, Any]) -> Run:
@@ -307,6 +293,7 @@ def _scenario(
     runs: Sequence[Run],
     methods: Iterable[str],
     own_models: Collection[tuple[str, str]],
+    hopeless: Mapping[tuple[str, str, str], int],
 ) -> Scenario:
     """The newest problem decides; a debugging run does not get to say which that is."""
     problem = None
@@ -317,7 +304,13 @@ def _scenario(
     entries = [_entry(problem, group, own_models) for group in _group(runs, _line).values()]
     missing = set(methods) - {entry.method for entry in entries}
     usual = {BASE: "untuned"}
-    entries += [Entry(name, usual.get(name, RANKED_PROTOCOL), False, "") for name in missing]
+    entries += [
+        Entry(
+            *(m, usual.get(m, RANKED_PROTOCOL), False, ""),
+            hopeless=hopeless.get((suite, name, m), 0),
+        )
+        for m in missing
+    ]
     entries.sort(key=lambda e: (e.method, e.protocol, e.debugging, e.own_budget, e.apart))
     return Scenario(suite, name, problem, tuple(entries))
 

@@ -1,8 +1,9 @@
 """Classes: who is how good for how much. Their limits stand here, before any result is seen.
 
 Beside the ranking at any cost there is one among the methods that cost at most so many times what
-the frozen reference does, in counted FLOPs where both have them, else in CPU seconds of training on
-processors of one model; and one among those that carry at most so many times its state from one
+the frozen reference does, in counted FLOPs where both have them, else in CPU seconds on processors
+of one model: of training, and of answering the test items once, so that nobody gains a class by
+learning while answering; and one among those that carry at most so many times its state from one
 experience to the next. On a scenario the mean of a method's runs decides. Over several it has to be
 within the limit on every one of them, so that nothing dear hides behind what is cheap. Where a
 ratio is not known, a method stands in the ranking at any cost alone. Ranks within a class are made
@@ -167,7 +168,7 @@ def known(places: Iterable[Place], currency: Currency) -> bool:
 
 
 def cost(row: Row, reference: Row) -> Ratio:
-    """FLOPs of training where all runs of both counted them, else CPU seconds.
+    """FLOPs of training and answering once where all runs of both counted them, else CPU seconds.
 
     A second of another processor, or beside a GPU, is another second: runs are divided by the mean
     of the reference's runs on the same model and device, and the others left out.
@@ -175,19 +176,23 @@ def cost(row: Row, reference: Row) -> Ratio:
     mine, theirs = _successes(row), _successes(reference)
     if not mine or not theirs:
         return Ratio(None, "no run that succeeded" if theirs else "the reference has no run")
-    flops = [[float(run.train_flops or 0) for run in runs] for runs in (mine, theirs)]
+    items = _items(row), _items(reference)
+    flops = [
+        [_flops(run, count) for run in runs]
+        for runs, count in zip((mine, theirs), items, strict=True)
+    ]
     if all(value > 0 for values in flops for value in values):
         return Ratio(_mean(flops[0]) / _mean(flops[1]), unit="FLOPs")
-    units = {place: _mean(seconds) for place, seconds in _by_machine(theirs).items()}
+    units = {place: _mean(seconds) for place, seconds in _by_machine(theirs, items[1]).items()}
     shares = [
         second / units[place]
-        for place, seconds in _by_machine(mine).items()
+        for place, seconds in _by_machine(mine, items[0]).items()
         for second in seconds
         if units.get(place)
     ]
     if shares:
         return Ratio(_mean(shares), unit="CPU seconds")
-    timed = all(_by_machine(runs) for runs in (mine, theirs))
+    timed = all(map(_by_machine, (mine, theirs), items))
     return Ratio(None, "on other processors than the reference" if timed else "not measured")
 
 
@@ -209,13 +214,31 @@ def _successes(row: Row) -> list[Run]:
     return [run for run in row.entry.runs if not run.failed]
 
 
-def _by_machine(runs: Iterable[Run]) -> dict[tuple[str, str], list[float]]:
-    """CPU seconds of training by model of the processor and device."""
+def _by_machine(runs: Iterable[Run], items: int) -> dict[tuple[str, str], list[float]]:
+    """CPU seconds of training and answering once, by model of the processor and device."""
     found: dict[tuple[str, str], list[float]] = defaultdict(list)
     for run in runs:
         if run.train_cpu_seconds:
-            found[run.cpu, run.device].append(run.train_cpu_seconds)
+            answering = _once(run, run.predict_cpu_seconds, items)
+            found[run.cpu, run.device].append(run.train_cpu_seconds + answering)
     return found
+
+
+def _flops(run: Run, items: int) -> float:
+    """FLOPs of training and answering once; 0 where they were not counted."""
+    counted = run.train_flops or 0
+    return counted + _once(run, run.predict_flops, items) if counted else 0.0
+
+
+def _items(row: Row) -> int:
+    """How many test items a run answers at one evaluation; 0 where records do not say."""
+    tested = row.entry.items
+    return max(map(len, tested.ids), default=0) if tested else 0
+
+
+def _once(run: Run, spent: float | None, items: int) -> float:
+    """What answering the test items once took, of what all answers together did."""
+    return items * (spent or 0.0) / run.answers if run.answers else 0.0
 
 
 def _mean(values: Sequence[float]) -> float:

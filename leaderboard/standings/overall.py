@@ -229,6 +229,8 @@ def _cell(name: str, row: Row | None, sample: statistics.Sample | None) -> Cell:
         return Cell(name, "not applicable", row.lacking, None)
     if entry and entry.stale:
         return Cell(name, "stale", "only runs of an older scenario or method source", None)
+    if entry and entry.hopeless:
+        return Cell(name, "failed", f"all {entry.hopeless} tuning runs failed", None)
     return Cell(name, "not run", "not run", None)
 
 

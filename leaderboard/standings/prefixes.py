@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from leaderboard.standings.board import json_object
+from leaderboard.standings.tunings import json_object
 from leaderboard.statistics import Reals
 
 SIZES = (1, 2, 4, 8, 16, 32)

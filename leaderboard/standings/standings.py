@@ -42,6 +42,7 @@ class Row:
     tuning: Tuning | None
     train_cpu_seconds: Estimate | None
     train_flops: Estimate | None
+    answer_cpu_seconds: Estimate | None  # per 1,000 answers; None where the harness predicts
     train_seconds: Estimate | None  # wall; None too where a run had to wait for others
     energy: tuple[Energy, ...]  # however it was got
     successes: int  # runs that the costs are of
@@ -317,6 +318,12 @@ def _order(row: Row, sign: float) -> tuple[float | str, ...]:
     return (first, score, last, *line)
 
 
+def _answering(run: Run) -> float | None:
+    """CPU seconds of a thousand answers."""
+    spent = run.predict_cpu_seconds
+    return 1000 * spent / run.answers if run.answers and spent is not None else None
+
+
 def _row(entry: Entry, ranks: tuple[int, int] | None, width: float | None) -> Row:
     successes = [run for run in entry.runs if not run.failed]
     memory = [run.peak_memory_bytes for run in successes if run.peak_memory_bytes is not None]
@@ -330,6 +337,7 @@ def _row(entry: Entry, ranks: tuple[int, int] | None, width: float | None) -> Ro
         tuning=_tuning(entry.runs),
         train_cpu_seconds=over_known([run.train_cpu_seconds for run in successes]),
         train_flops=over_known([run.train_flops for run in successes]),
+        answer_cpu_seconds=over_known(list(map(_answering, successes))),
         train_seconds=_wall(successes),
         energy=by_provenance(successes),
         successes=len(successes),

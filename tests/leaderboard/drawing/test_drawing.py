@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from harness.contract import Point
 from leaderboard.drawing import chart, panels, reach, tradeoff, trials
-from leaderboard.standings import board, details, standings
+from leaderboard.standings import board, details, standings, tunings
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -239,4 +239,4 @@ def test_without_a_selection_there_is_no_tuning():
 
 @pytest.mark.parametrize("text", ["", "[1]", "{", "nul", '"x"', "[" * 100_000])
 def test_a_setting_that_is_no_object_is_empty(text):
-    assert board.json_object(text) == {}
+    assert tunings.json_object(text) == {}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.integrate
 import scipy.stats
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from item_models import NAME, Model, sample
 
@@ -15,7 +15,7 @@ from leaderboard import statistics
 from leaderboard.statistics import Items, Sample, compare, compare_over, crossed, mixtures
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
-import coverage
+import coverage_of_intervals as coverage
 
 
 def scores(seed, methods, seeds, items):
@@ -219,11 +219,18 @@ def test_the_mixture_is_the_integral_that_it_says(df, items, gamma, monkeypatch)
     assert mixtures.two_sided(np.array([2.0]), *known) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("gamma", [mixtures.IN_TESTS, mixtures.IN_INTERVALS])
 @given(
-    st.floats(1e-3, 1e3), st.floats(1, 100), st.floats(1e-6, 1e6), st.sampled_from([0.05, 0.001])
+    st.floats(1e-3, 1e3),
+    st.floats(1, 100),
+    st.floats(1e-6, 1e6),
+    st.sampled_from([0.5, 0.05, 0.001, 1e-6]),
 )
 @example(1.0, 1.0, 400.0, 0.05)  # wider than Cochran's, from which the search begins
-def test_the_critical_difference_has_that_p(error, df, items, level):
+@example(0.29656008, 1.0, 0.91205212, 0.05)  # between a normal tail and a Cauchy's
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_critical_difference_has_that_p(gamma, monkeypatch, error, df, items, level):
+    monkeypatch.setattr(mixtures, "IN_TESTS", gamma)
     known = np.array([error]), np.array([df]), np.array([items])
     found = mixtures.critical(*known, level)
     assert mixtures.two_sided(found, *known) == pytest.approx(level, rel=1e-6)

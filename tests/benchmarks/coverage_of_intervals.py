@@ -1,6 +1,6 @@
 """How often intervals hold the truth, and how often equal methods are told apart (law 9).
 
-python tests/benchmarks/coverage.py [--runs 1000] [--boards 1000]
+python tests/benchmarks/coverage_of_intervals.py [--runs 1000] [--boards 1000]
 
 A line for every number of seeds and of items: the lowest and the highest coverage over seed
 variances from none to large, of items that seeds share or draw anew, half of the runs with
