@@ -9,9 +9,8 @@ from __future__ import annotations
 import contextlib
 import inspect
 import random
-import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -31,10 +30,13 @@ from harness.errors import DIVERGED, RunFailure
 from harness.fingerprint import of_weights
 
 
-def serve(channel: Channel) -> None:
-    """Answer the proctor's messages until it hangs up or the run has failed."""
+def serve(channel: Channel, known: Collection[str]) -> None:
+    """Answer the proctor's messages until it hangs up or the run has failed.
+
+    `known` are the names of the modules that were imported before there was a method.
+    """
     try:
-        candidate = Candidate(channel)
+        candidate = Candidate(channel, known)
         while (message := channel.receive()) is not None:
             candidate.answer(message)
     except BrokenPipeError:
@@ -59,8 +61,9 @@ def serve(channel: Channel) -> None:
 class Candidate:
     """The state of one run between messages."""
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, known: Collection[str]) -> None:
         self._channel = channel
+        self._known = known
         self._sheets: dict[int, Tensor] = {}  # of this exam: number -> inputs (N, ...)
         self._looked_at: _Undisturbed | None = None  # since the first answer of an evaluation
 
@@ -156,7 +159,6 @@ class Candidate:
 
     def _imported(self, message: Message) -> Any:
         """The method's class."""
-        self._before = set(sys.modules)
         return load_method(message.data["target"])
 
     def _resume(self, message: Message) -> None:
@@ -280,7 +282,7 @@ class Candidate:
         """What is asked: size and hash of the network, where there is one; what was imported."""
         told: dict[str, Any] = {"parameters": None, "weights_sha256": None, "modules": []}
         if message.data["apart"]:
-            told["modules"] = imported.unhashed(self._before, message.data["apart"])
+            told["modules"] = imported.unhashed(self._known, message.data["apart"])
         model = getattr(self._method, "model", None)
         if message.data["whole"] and isinstance(model, nn.Module):
             told |= _told(model)

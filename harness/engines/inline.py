@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -82,7 +83,7 @@ class InlineProcess:
         with ThreadPoolExecutor(1) as thread:
             led = thread.submit(proctor)
             try:
-                candidate.serve(self.theirs)
+                candidate.serve(self.theirs, frozenset(sys.modules))
             finally:
                 self.theirs.close()
                 self._done.set()

@@ -39,6 +39,7 @@ def serve(control: socket.socket, tasks_outside: int | None = None) -> None:
     if walled:
         readable_by_others(False)  # not for its child either, which it accounts for
     ruleset = None if walled else sandbox.foundation()
+    known = frozenset(sys.modules)  # made here: who counts references in a child copies their pages
     gc.collect()
     gc.freeze()  # so that a child's collector does not touch, and so copy, every page
     running: dict[int, socket.socket] = {}
@@ -57,7 +58,8 @@ def serve(control: socket.socket, tasks_outside: int | None = None) -> None:
                     _reap(running)
                     continue
                 confine = functools.partial(_confine, ruleset=ruleset, outside=tasks_outside)
-                if not _answer(control, running, confine, [] if ruleset is None else [ruleset]):
+                kept = [] if ruleset is None else [ruleset]
+                if not _answer(control, running, confine, kept, known):
                     return
                 if ruleset is not None:  # used up: a child adds to it
                     os.close(ruleset)
@@ -71,13 +73,14 @@ def _answer(
     running: dict[int, socket.socket],
     confine: Callable[[dict[str, Any]], None],
     kept: Collection[int],
+    known: Collection[str],
 ) -> bool:
     """Fork the child that is asked for; False if our parent has ended, before or meanwhile."""
     try:
         request, fds, _, _ = socket.recv_fds(control, MAX_PACKET, 3)
         if not request:
             return False
-        pid, word = _fork(json.loads(request), fds, confine, kept)
+        pid, word = _fork(json.loads(request), fds, confine, kept, known)
         running[pid] = socket.socket(fileno=fds[2])
         os.close(fds[0])
         os.close(fds[1])
@@ -92,11 +95,12 @@ def _fork(
     fds: list[int],
     confine: Callable[[dict[str, Any]], None],
     kept: Collection[int],
+    known: Collection[str],
 ) -> tuple[int, str]:
     """Fork; the child becomes the method's process and never returns.
 
     To the server: its id, and whether it is CONFINED as asked, or why not. Of the server's
-    descriptors the child has those in `kept` and no other.
+    descriptors the child has those in `kept` and no other. It begins with the modules `known`.
     """
     parent = os.getpid()
     listening, telling = os.pipe()
@@ -131,7 +135,7 @@ def _fork(
             os._exit(1)
         from harness.candidate import candidate
 
-        candidate.serve(Channel(socket.socket(fileno=fds[0]), trusting=True))
+        candidate.serve(Channel(socket.socket(fileno=fds[0]), trusting=True), known)
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
