@@ -9,6 +9,7 @@ copied out with size, type and shape checked, since the other end may be hostile
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import math
@@ -16,6 +17,7 @@ import mmap
 import os
 import socket
 import struct
+import time
 import weakref
 from array import array
 from collections.abc import Mapping, Sequence
@@ -34,6 +36,7 @@ DTYPES = frozenset(
 
 _SET_FLAGS = 0x40086602  # FS_IOC_SETFLAGS, linux/fs.h
 _NO_ACCESS_TIME = 0x80  # FS_NOATIME_FL: when it was read last would be told by whoever reads
+_PAUSES = tuple(0.01 * 2**k for k in range(8))  # seconds, 2.55 in all
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
@@ -50,6 +53,24 @@ class Message:
     arrays: tuple[Array, ...] = ()
 
 
+def seal(fd: int) -> None:
+    """Let nobody write into anonymous memory any more; OSError where somebody may, and goes on.
+
+    The kernel refuses too while it holds a page itself, as when it moves memory about on a busy
+    machine, and that says nothing of the run: it is asked again.
+    """
+    for pause_seconds in _PAUSES:
+        try:
+            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            time.sleep(pause_seconds)
+        else:
+            return
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
+
+
 class SharedArray:
     """An array in sealed anonymous memory, handed to any number of processes without a copy."""
 
@@ -64,7 +85,7 @@ class SharedArray:
         view = native.reshape(-1).view(np.uint8).data
         while view:
             view = view[os.write(self.fd, view) :]
-        fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, _SEALS)
+        seal(self.fd)
 
     def reopened(self) -> int:
         """A descriptor of its own for one reader: for reading only, with no position in common.

@@ -356,3 +356,32 @@ def test_what_is_still_held_at_the_end_of_a_program_says_nothing():
     program += "sys.held = c.SharedArray(numpy.zeros(1))"
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert (ended.stdout, ended.stderr) == (b"", b"")
+
+
+@pytest.fixture
+def written():
+    """Memory that somebody may write, and what ends that."""
+    fd = os.memfd_create("test", os.MFD_ALLOW_SEALING)
+    os.write(fd, bytes(4096))
+    mapped = mmap.mmap(fd, 4096)
+    with pytest.raises(OSError, match="busy"):
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE)
+    yield fd, mapped.close
+    mapped.close()
+    os.close(fd)
+
+
+def test_law_6_memory_that_is_busy_for_a_moment_is_no_failure_of_the_run(written, monkeypatch):
+    fd, end = written
+    monkeypatch.setattr(channel.time, "sleep", lambda _: end())
+    channel.seal(fd)
+    with pytest.raises(PermissionError):
+        os.write(fd, b"x")
+
+
+def test_law_3_memory_that_stays_open_to_others_is_never_handed_over(written, monkeypatch):
+    waited = []
+    monkeypatch.setattr(channel.time, "sleep", waited.append)
+    with pytest.raises(OSError, match="busy"):
+        channel.seal(written[0])
+    assert 1 < sum(waited) < 10
