@@ -142,7 +142,7 @@ class Candidate:
     def _load(self, message: Message) -> None:
         """Import the method, set its hyper-parameters and start it."""
         self._seed(self._facts["seeds"]["method"])
-        method = self._imported(message)
+        method = load_method(message.data["target"])
         self._method = method(**message.data["setting"])
         self._channel.send("loaded")
         if self._channel.receive() is None:
@@ -157,13 +157,9 @@ class Candidate:
         random.seed(seed)
         np.random.seed(seed % 2**32)
 
-    def _imported(self, message: Message) -> Any:
-        """The method's class."""
-        return load_method(message.data["target"])
-
     def _resume(self, message: Message) -> None:
         """Go on from the state of another process of this run, with what that had spent."""
-        self._imported(message)
+        load_method(message.data["target"])
         spent = message.data["spent"]
         self._ledger.samples_seen, self._ledger.samples_read = spent["samples"]
         self._ledger.spent = dict(spent["amounts"])

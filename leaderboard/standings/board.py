@@ -160,6 +160,7 @@ class Entry:
     bound: bool = False  # whether it has more than its rivals, by its budget or the constants
     items: Items | None = field(default=None, compare=False)  # of `runs`, in their order
     why_no_items: str = ""  # "some runs ..."; "" where there are items or nobody looked
+    asked: int = 0  # test inputs at one evaluation, repeated ones too; 0: not known
     hopeless: int = 0  # tuning runs, where it was never judged because every one of them failed
 
     @property
@@ -303,6 +304,8 @@ def _scenario(
     runs = _with_bounds(runs)
     entries = [_entry(problem, group, own_models) for group in _group(runs, _line).values()]
     missing = set(methods) - {entry.method for entry in entries}
+    tuned = {entry.method for entry in entries if entry.protocol == RANKED_PROTOCOL}
+    missing |= {m for m in methods if (suite, name, m) in hopeless and m not in tuned}
     usual = {BASE: "untuned"}
     entries += [
         Entry(

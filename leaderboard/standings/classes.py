@@ -176,23 +176,23 @@ def cost(row: Row, reference: Row) -> Ratio:
     mine, theirs = _successes(row), _successes(reference)
     if not mine or not theirs:
         return Ratio(None, "no run that succeeded" if theirs else "the reference has no run")
-    items = _items(row), _items(reference)
+    asked = row.entry.asked, reference.entry.asked
     flops = [
         [_flops(run, count) for run in runs]
-        for runs, count in zip((mine, theirs), items, strict=True)
+        for runs, count in zip((mine, theirs), asked, strict=True)
     ]
     if all(value > 0 for values in flops for value in values):
         return Ratio(_mean(flops[0]) / _mean(flops[1]), unit="FLOPs")
-    units = {place: _mean(seconds) for place, seconds in _by_machine(theirs, items[1]).items()}
+    units = {place: _mean(seconds) for place, seconds in _by_machine(theirs, asked[1]).items()}
     shares = [
         second / units[place]
-        for place, seconds in _by_machine(mine, items[0]).items()
+        for place, seconds in _by_machine(mine, asked[0]).items()
         for second in seconds
         if units.get(place)
     ]
     if shares:
         return Ratio(_mean(shares), unit="CPU seconds")
-    timed = all(map(_by_machine, (mine, theirs), items))
+    timed = all(map(_by_machine, (mine, theirs), asked))
     return Ratio(None, "on other processors than the reference" if timed else "not measured")
 
 
@@ -214,31 +214,25 @@ def _successes(row: Row) -> list[Run]:
     return [run for run in row.entry.runs if not run.failed]
 
 
-def _by_machine(runs: Iterable[Run], items: int) -> dict[tuple[str, str], list[float]]:
+def _by_machine(runs: Iterable[Run], asked: int) -> dict[tuple[str, str], list[float]]:
     """CPU seconds of training and answering once, by model of the processor and device."""
     found: dict[tuple[str, str], list[float]] = defaultdict(list)
     for run in runs:
         if run.train_cpu_seconds:
-            answering = _once(run, run.predict_cpu_seconds, items)
+            answering = _once(run, run.predict_cpu_seconds, asked)
             found[run.cpu, run.device].append(run.train_cpu_seconds + answering)
     return found
 
 
-def _flops(run: Run, items: int) -> float:
+def _flops(run: Run, asked: int) -> float:
     """FLOPs of training and answering once; 0 where they were not counted."""
     counted = run.train_flops or 0
-    return counted + _once(run, run.predict_flops, items) if counted else 0.0
+    return counted + _once(run, run.predict_flops, asked) if counted else 0.0
 
 
-def _items(row: Row) -> int:
-    """How many test items a run answers at one evaluation; 0 where records do not say."""
-    tested = row.entry.items
-    return max(map(len, tested.ids), default=0) if tested else 0
-
-
-def _once(run: Run, spent: float | None, items: int) -> float:
-    """What answering the test items once took, of what all answers together did."""
-    return items * (spent or 0.0) / run.answers if run.answers else 0.0
+def _once(run: Run, spent: float | None, asked: int) -> float:
+    """What answering the tests once took, `asked` inputs of all that the run answered."""
+    return asked * (spent or 0.0) / run.answers if run.answers else 0.0
 
 
 def _mean(values: Sequence[float]) -> float:

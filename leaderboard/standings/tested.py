@@ -37,12 +37,15 @@ def wanted(suites: Iterable[Suite]) -> set[str]:
 
 
 def known(entry: Entry, tested: Mapping[str, Tested]) -> Entry:
-    """The entry with the items of its runs, or with why there are none."""
+    """The entry with the items of its runs, or with why there are none; known ones stay."""
+    if entry.items:  # a table made anew of some of its lines
+        return entry
     usable = len(entry.runs) >= statistics.MINIMUM_SEEDS
     if not usable or not all(math.isfinite(run.value) for run in entry.runs):
         return entry
     found, why = _of_runs(entry.runs, tested)
-    return replace(entry, items=found, why_no_items=why)
+    asked = [sum(map(len, held.scores)) for r in entry.runs if (held := tested.get(r.key))]
+    return replace(entry, items=found, why_no_items=why, asked=max(asked, default=entry.asked))
 
 
 def _of_runs(

@@ -6,6 +6,7 @@ import pytest
 from fake_records import COST, write
 from test_tested import ITEMS, answered
 
+from harness.records.record import ItemScores
 from leaderboard.pages import tables
 from leaderboard.publishing.build import build
 from leaderboard.standings import classes
@@ -37,6 +38,21 @@ def test_answering_the_tests_once_is_part_of_what_a_method_costs(tmp_path):
     found = classes.of_scenario(one, plain)["alpha"].ratios["cost"]
     assert (found.value, found.unit) == (pytest.approx((1 + 20) / (10 + 1)), "CPU seconds")
     assert late.answer_cpu_seconds.mean == pytest.approx(100.0)
+
+
+def test_an_item_that_several_tests_ask_for_is_answered_as_often(tmp_path):
+    """As where the same pictures are tested under several permutations."""
+    twice = [
+        dataclasses.replace(
+            r, outcomes=(*r.outcomes, ItemScores(1, r.outcomes[0].scores)), tested=r.tested * 2
+        )
+        for r in LATE
+    ]
+    one = rows(tmp_path, twice + PLAIN)
+    late, plain = sorted(one.rows, key=lambda row: row.method)[:2]
+    assert (late.entry.asked, plain.entry.asked) == (2 * ITEMS, ITEMS)
+    found = classes.of_scenario(one, plain)["alpha"].ratios["cost"]
+    assert found.value == pytest.approx((1 + 40) / (10 + 1))
 
 
 def test_so_are_its_flops(tmp_path):

@@ -4,14 +4,14 @@ import dataclasses
 
 import numpy as np
 import pytest
-from fake_records import record, runs, table, write
+from fake_records import COST, record, runs, table, write
 
 from harness.records import reading
 from harness.records.record import ItemScores
 from leaderboard.auditing import audit, lookup
 from leaderboard.pages import page, scenario_page, suite_page
 from leaderboard.publishing.build import site
-from leaderboard.standings import board, overall, standings, tested, versus
+from leaderboard.standings import board, classes, overall, standings, tested, versus
 from leaderboard.standings.lookup import scenario_of, suite_of
 
 ITEMS = 200
@@ -221,3 +221,14 @@ def test_law_9_an_unbounded_metric_is_not_averaged(tmp_path):
     assert found.missing == ("squares",)
     text = suite_page.explanation(found)
     assert text.startswith("Not averaged: gold. Their metric has no best value")
+
+
+def test_ranks_within_a_class_know_the_items_too(tmp_path):
+    """A table of some of the lines is made anew, by the same tests."""
+    dear = dataclasses.replace(COST, train_cpu_seconds=100 * COST.train_cpu_seconds)
+    records = [dataclasses.replace(r, cost=COST) for r in BOTH]
+    one = standing(tmp_path, records + answered("gamma", 3, shift=-5.0, cost=dear))
+    reference = next(row for row in one.rows if row.method == "beta")
+    found = classes.of_scenario(one, reference)
+    assert found["gamma"].ranks == {}
+    assert {m: found[m].ranks["2x"] for m in ("alpha", "beta")} == {"alpha": (1, 2), "beta": (1, 2)}

@@ -17,7 +17,8 @@ ELSEWHERE = runs("gamma", A, scenario="circles")
 
 
 def cell(records):
-    (total,) = [t for t in of(records).unranked if t.method == "gamma"]
+    lines = of(records).unranked
+    (total,) = [t for t in lines if (t.method, t.protocol) == ("gamma", "heldout")]
     (found,) = [c for c in total.cells if c.scenario == "squares"]
     return found
 
@@ -41,6 +42,14 @@ def test_else_it_was_not_run(trials):
 def test_tuning_on_the_judged_problem_says_nothing_of_the_other():
     conventional = tuned("gamma", [None] * 4, protocol="conventional")
     assert cell(RIVALS + ELSEWHERE + conventional).state == "not run"
+
+
+def test_what_it_showed_under_another_protocol_hides_nothing():
+    there = runs("gamma", A, scenario="squares", protocol="conventional")
+    (_, squares) = suite(RIVALS + there + tuned("gamma", [None] * 4)).scenarios
+    told = {r.entry.protocol: r.entry.unranked for r in squares.rows if r.method == "gamma"}
+    assert told == {"conventional": "conventional", "heldout": "failed in tuning"}
+    assert cell(RIVALS + ELSEWHERE + there + tuned("gamma", [None] * 4)).state == "failed"
 
 
 def test_pages_say_so(tmp_path):
